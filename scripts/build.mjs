@@ -1,0 +1,98 @@
+// Compiles `lib` (src -> dist) and `tools` (bench, demo, sim, … -> build).  node scripts/build.mjs [lib] [tools]
+//
+// The compiler writes into a private folder whose files are then renamed into place, because tests, demo and benchmark may build while processes of
+// another run are importing dist: compiling straight into it would show them half-written files. A stamp of the inputs makes a repeated build free.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const stage = join(root, "build", `.stage-${process.pid}`);
+
+/** @typedef {{ project: string, inputs: readonly string[], out: string, keep: readonly string[] }} Target */
+
+/** @type {Readonly<Record<"lib" | "tools", Target>>} */
+const targets = {
+  lib: { project: "tsconfig.build.json", inputs: ["src"], out: "dist", keep: [] },
+  // Tools see the package as its users do, through dist, so that a change of the package is a change of their input.
+  tools: { project: "tsconfig.tools.json", inputs: ["bench", "demo", "sim", "examples", "test/fixtures", "dist"], out: "build", keep: [".stamp"] },
+};
+
+/** @param {string} folder @returns {string[]} every file below it, relative to it */
+function filesBelow(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .filter((name) => !name.startsWith(".stage-"))
+    .toSorted();
+}
+
+/** @param {Target} target @returns {string} changes whenever an input or the compiler's settings change */
+function fingerprint(target) {
+  const hash = createHash("sha256");
+  const configs = [target.project, "tsconfig.base.json", "package-lock.json"];
+  const inputs = target.inputs.flatMap((folder) => filesBelow(join(root, folder)).map((name) => join(folder, name)));
+  for (const name of [...configs, ...inputs]) {
+    hash.update(`${name}\0`).update(readFileSync(join(root, name))).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+/** Makes `out` hold exactly the staged files; each is replaced in one step, unchanged ones are left alone. @param {Target} target */
+function publish(target) {
+  const out = join(root, target.out);
+  const staged = filesBelow(stage);
+  for (const name of staged) {
+    const from = join(stage, name);
+    const to = join(out, name);
+    if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) continue;
+    mkdirSync(dirname(to), { recursive: true });
+    renameSync(from, to);
+  }
+  const wanted = new Set([...staged, ...target.keep]);
+  for (const name of filesBelow(out)) {
+    if (!wanted.has(name) && /\.(js|d\.ts)$/.test(name)) rmSync(join(out, name), { force: true });
+  }
+}
+
+/**
+ * @param {"lib" | "tools"} name
+ * @returns {{ ok: boolean, output: string }} `ok` is false on type errors; what could be emitted is emitted all the same
+ */
+export function build(name) {
+  const target = targets[name];
+  const stampFile = join(root, "build", ".stamp", name);
+  const stamp = fingerprint(target);
+  const sources = target.inputs.filter((folder) => folder !== "dist").flatMap((folder) => filesBelow(join(root, folder)));
+  if (!sources.some((file) => file.endsWith(".ts"))) return { ok: true, output: "" };
+  if (existsSync(join(root, target.out)) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return { ok: true, output: "" };
+  rmSync(stage, { recursive: true, force: true });
+  mkdirSync(stage, { recursive: true });
+  try {
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    const run = spawnSync(process.execPath, [tsc, "-p", target.project, "--outDir", stage], { cwd: root, encoding: "utf8" });
+    const ok = run.status === 0;
+    publish(target);
+    mkdirSync(dirname(stampFile), { recursive: true });
+    // A build with type errors leaves no stamp: the next one must report them again.
+    if (ok) writeFileSync(stampFile, stamp);
+    else rmSync(stampFile, { force: true });
+    return { ok, output: `${run.stdout ?? ""}${run.stderr ?? ""}${run.error ? String(run.error) : ""}` };
+  } finally {
+    rmSync(stage, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const names = process.argv.slice(2);
+  for (const name of names.length > 0 ? names : ["lib"]) {
+    if (name !== "lib" && name !== "tools") throw new Error(`unknown build target "${name}": use lib or tools`);
+    const { ok, output } = build(name);
+    process.stderr.write(output);
+    if (!ok) process.exitCode = 1;
+    else if (statSync(join(root, targets[name].out), { throwIfNoEntry: false })) process.stderr.write(`built ${targets[name].out}\n`);
+  }
+}
