@@ -17,7 +17,12 @@ const stage = join(root, "build", `.stage-${process.pid}`);
 const targets = {
   lib: { project: "tsconfig.build.json", inputs: ["src"], out: "dist", keep: [] },
   // Tools see the package as its users do, through dist, so that a change of the package is a change of their input.
-  tools: { project: "tsconfig.tools.json", inputs: ["bench", "demo", "sim", "examples", "test/fixtures", "dist"], out: "build", keep: [".stamp"] },
+  tools: {
+    project: "tsconfig.tools.json",
+    inputs: ["bench", "demo", "sim", "examples", "test/fixtures", "dist"],
+    out: "build",
+    keep: [".stamp"],
+  },
 };
 
 /** @param {string} folder @returns {string[]} every file below it, relative to it */
@@ -36,7 +41,10 @@ function fingerprint(target) {
   const configs = [target.project, "tsconfig.base.json", "package-lock.json"];
   const inputs = target.inputs.flatMap((folder) => filesBelow(join(root, folder)).map((name) => join(folder, name)));
   for (const name of [...configs, ...inputs]) {
-    hash.update(`${name}\0`).update(readFileSync(join(root, name))).update("\0");
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(root, name)))
+      .update("\0");
   }
   return hash.digest("hex");
 }
@@ -68,7 +76,8 @@ export function build(name) {
   const stamp = fingerprint(target);
   const sources = target.inputs.filter((folder) => folder !== "dist").flatMap((folder) => filesBelow(join(root, folder)));
   if (!sources.some((file) => file.endsWith(".ts"))) return { ok: true, output: "" };
-  if (existsSync(join(root, target.out)) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return { ok: true, output: "" };
+  if (existsSync(join(root, target.out)) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp)
+    return { ok: true, output: "" };
   rmSync(stage, { recursive: true, force: true });
   mkdirSync(stage, { recursive: true });
   try {
