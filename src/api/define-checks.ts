@@ -1,0 +1,59 @@
+// What a definition's parts must be. Types say it too; this is for plain JavaScript, and for values that arrive as `any`.
+import { parseDuration } from "../core/duration.js";
+import { planRetry } from "../core/retry.js";
+import { PerdureError } from "../errors.js";
+import type { CallOptions, WorkflowOptions } from "./definition-types.js";
+import type { StandardSchema } from "./shape-types.js";
+
+export { checkName } from "./names.js";
+
+export function checkRun(run: unknown, what: string): void {
+  if (typeof run !== "function") throw invalid(`${what} needs a function as its second argument; it got ${kindOf(run)}.`);
+}
+
+/** Options must be an object of known keys: a misspelt option that is silently ignored is worse than an error. */
+export function checkOptionsObject(options: unknown, what: string, known: readonly string[]): void {
+  if (options === undefined) return;
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid(`The options of ${what} must be an object; they are ${kindOf(options)}.`);
+  }
+  const unknown = Object.keys(options).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw invalid(`${what} has no option ${JSON.stringify(unknown)}. Its options are ${known.map((key) => JSON.stringify(key)).join(", ")}.`);
+  }
+}
+
+export function checkWorkflowOptions(options: WorkflowOptions<any> | undefined, what: string): void {
+  if (options === undefined) return;
+  const { version, id, timeout } = options;
+  if (version !== undefined && (typeof version !== "string" || version === "")) throw invalid(`The option version of ${what} must be a non-empty string.`);
+  if (id !== undefined && typeof id !== "function") throw invalid(`The option id of ${what} must be a function of the input; it is ${kindOf(id)}.`);
+  if (timeout !== undefined) parseDuration(timeout, `the timeout of ${what}`);
+}
+
+export function checkCallOptions(options: CallOptions | undefined, what: string): void {
+  if (options === undefined) return;
+  if (options.timeout !== undefined) parseDuration(options.timeout, `the timeout of ${what}`);
+  if (options.retry !== undefined) planRetry(options.retry, what);
+}
+
+export function checkSchema(schema: unknown, what: string): StandardSchema<any, any> | undefined {
+  if (schema === undefined) return undefined;
+  // arktype's schemas are functions with properties.
+  const standard = typeof schema === "object" || typeof schema === "function" ? (schema as { "~standard"?: { validate?: unknown } } | null)?.["~standard"] : undefined;
+  if (typeof standard?.validate !== "function") {
+    throw invalid(`The option input of ${what} must be a Standard Schema (zod, valibot, arktype, …), which has a "~standard" property; it is ${kindOf(schema)}.`);
+  }
+  return schema as StandardSchema<any, any>;
+}
+
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (value === undefined) return "undefined";
+  return typeof value === "object" || typeof value === "undefined" ? `an ${typeof value}` : `a ${typeof value}`;
+}
+
+function invalid(text: string): PerdureError {
+  return new PerdureError("invalid_argument", text);
+}

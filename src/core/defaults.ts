@@ -1,0 +1,12 @@
+// The one table of defaults.
+
+/** How steps and activities are retried unless they say otherwise. Workflows are not retried. */
+export const retryDefaults = {
+  /** The first attempt counts. */
+  attempts: 5,
+  backoffMs: 1000,
+  factor: 2,
+  maxBackoffMs: 60_000,
+  /** A wait is shortened by up to this part of it, at random, so that many failures do not come back at one moment. */
+  jitter: 0.2,
+} as const;
