@@ -1,6 +1,7 @@
 // Everything that can be said about the code without running its tests: one line per check, the output of those that fail.  npm run check
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, root } from "./build.mjs";
 
@@ -22,8 +23,7 @@ function run(name, program, args) {
 function executable(program) {
   const [name = "", bin = name] = program.split("#");
   const folder = join(root, "node_modules", name);
-  /** @type {{ bin: string | Record<string, string> }} */
-  const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const manifest = /** @type {{ bin: string | Record<string, string> }} */ (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")));
   const file = typeof manifest.bin === "string" ? manifest.bin : manifest.bin[bin];
   if (file === undefined) throw new Error(`${name} has no executable ${bin}`);
   return join(folder, file);
@@ -47,9 +47,24 @@ function report({ name, ok, seconds, output }) {
   if (!ok) process.stdout.write(`${output.trimEnd().replaceAll(/^/gm, "    ")}\n`);
 }
 
+/** Packs what npm would publish. @param {string} folder @returns {Result & { tarball: string }} */
+function pack(folder) {
+  const startedMs = performance.now();
+  const npm = spawnSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], { cwd: root, encoding: "utf8" });
+  const seconds = (performance.now() - startedMs) / 1000;
+  const file = readdirSync(folder).find((name) => name.endsWith(".tgz"));
+  const ok = npm.status === 0 && file !== undefined;
+  return { name: "pack", ok, seconds, output: `${npm.stdout}${npm.stderr}`, tarball: join(folder, file ?? "none.tgz") };
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "perdure-check-"));
+const built = buildAll();
+report(built);
+const packed = pack(scratch);
+report(packed);
+const { tarball } = packed;
 /** @type {Result[]} */
-const results = [buildAll()];
-for (const result of results) report(result);
+const results = [built, packed];
 
 const checks = [
   () => run("types", "typescript#tsc", ["-p", "tsconfig.json"]),
@@ -57,8 +72,8 @@ const checks = [
   () => run("format", "oxfmt", ["--check"]),
   () => run("unused code", "knip", ["--no-progress", "--no-config-hints"]),
   () => run("architecture", "vitest", ["run", "--typecheck.enabled=false", "test/architecture.test.ts"]),
-  () => run("package", "publint#publint", ["--strict", "--pack=npm"]),
-  () => run("exports", "@arethetypeswrong/cli#attw", ["--pack", ".", "--profile", "esm-only", "--no-emoji"]),
+  () => run("package", "publint", [tarball, "--strict"]),
+  () => run("exports", "@arethetypeswrong/cli#attw", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]),
 ];
 
 // Two at a time: each of them uses more than one core in bursts.
@@ -72,6 +87,7 @@ await Promise.all(
   }),
 );
 
+rmSync(scratch, { recursive: true, force: true });
 const failed = results.filter(({ ok }) => !ok).map(({ name }) => name);
 process.stdout.write(failed.length === 0 ? "check: everything holds\n" : `check: ${failed.length} failed: ${failed.join(", ")}\n`);
 process.exitCode = failed.length === 0 ? 0 : 1;

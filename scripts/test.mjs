@@ -24,7 +24,7 @@ const run = spawnSync(
 /** @returns {import("./count-reporter.mjs").Counts} */
 function readCounts() {
   try {
-    return JSON.parse(readFileSync(countsFile, "utf8"));
+    return /** @type {import("./count-reporter.mjs").Counts} */ (JSON.parse(readFileSync(countsFile, "utf8")));
   } catch {
     return { passed: 0, failed: 0, skipped: 0 };
   }
