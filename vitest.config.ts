@@ -24,6 +24,12 @@ export default defineConfig({
     hookTimeout: 30_000,
     unstubGlobals: true,
     restoreMocks: true,
-    typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], tsconfig: "./tsconfig.json", ignoreSourceErrors: true },
+    typecheck: {
+      enabled: true,
+      checker: fileURLToPath(new URL("node_modules/typescript/bin/tsc", import.meta.url)),
+      include: ["test/types/**/*.test-d.ts"],
+      tsconfig: "./tsconfig.json",
+      ignoreSourceErrors: true,
+    },
   },
 });

@@ -14,7 +14,7 @@ interface Room {
 const rooms: Readonly<Record<string, Room>> = {
   // Files directly under src except errors.ts are composition roots: they choose what to expose.
   root: { values: ["errors", "platform", "core", "codec", "backend", "worker", "api", "backends/memory", "backends/sqlite", "testing"] },
-  errors: { values: [] },
+  errors: { values: [], types: ["core"] },
   platform: { values: [] },
   core: { values: ["errors"], types: ["api"] },
   codec: { values: ["errors"] },
