@@ -10,3 +10,12 @@ export const retryDefaults = {
   /** A wait is shortened by up to this part of it, at random, so that many failures do not come back at one moment. */
   jitter: 0.2,
 } as const;
+
+/** From this many lines of history on, `ctx.info.continueSuggested` is true. */
+export const historySuggestContinue = 4096;
+
+/** From this many lines on a run is parked: replaying it would take longer than anybody wants to wait. */
+export const historyEventsMax = 51_200;
+
+/** A run or task that ended its process this many times in a row is poisoned. */
+export const crashesMax = 5;

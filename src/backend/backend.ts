@@ -1,0 +1,98 @@
+/**
+ * The contract of every store. It speaks records whose payloads are already encoded, knows no workflow semantics beyond them and is batch-first.
+ *
+ * What a store must hold, at READ COMMITTED or stronger and whatever its callers do:
+ * - A run has at most one owner per epoch; every claim raises the epoch; a turn commits only at its epoch and directly after the run's last line.
+ * - One operation is one atomic change; operations of one `apply` share a commit but not their fate.
+ * - At most one open run per workflow id; sequence numbers and inbox positions have no gaps.
+ * - An accepted inbox item is delivered to an open run or stays unread in an ended one: ending is conditional on the inbox.
+ * - A call that rejects with a `StoreFailure` says whether its writes may have happened (`outcome`).
+ */
+import type { Runtime } from "../platform/runtime.js";
+import type { Operation, Outcome } from "./operations.js";
+import type { ClaimedRun, ClaimedTask, HistoryRecord, InboxRecord, RunKey, RunOutcome, RunRecord, RunStatus, TaskKey, WorkerKey } from "./records.js";
+
+/** What users hand to `launch` and `connect`: a description of a store that is not open yet. */
+export interface Backend {
+  /** "sqlite", "memory", …: for people and logs. */
+  readonly kind: string;
+  /** Opens the store, creating or migrating its tables if need be. May be called several times; each opens its own connection. */
+  open(runtime: Runtime): Promise<Store>;
+}
+
+/** An open store. All times that come out of it, or that it compares, are on one clock: its own. */
+export interface Store {
+  readonly kind: string;
+  /** The store's clock now, as far as this process knows it, in ms. */
+  now(): number;
+
+  // writes
+  /** Applies the operations in order in one commit; the outcome at an index belongs to the operation at that index. */
+  apply<const Operations extends readonly Operation[]>(operations: Operations): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }>;
+
+  // workers and their leases
+  /** Enters a worker process; it holds its runs and tasks as long as its lease and its liveness lock last. */
+  registerWorker(options: { readonly workerId: string; readonly leaseMs: number }): Promise<{ readonly worker: WorkerKey }>;
+  /** Prolongs the lease; false if it has expired or the worker was declared dead: then the worker must stop and register anew. Never waits behind `apply`. */
+  renewLease(options: { readonly worker: WorkerKey; readonly leaseMs: number }): Promise<boolean>;
+  /** Takes leave: gives up all runs and tasks at once, without counting a crash. */
+  retireWorker(worker: WorkerKey): Promise<void>;
+  /**
+   * Frees the runs and tasks of every dead worker (lease expired, or seen dead by liveness lock): owner cleared, epoch raised, due at once, crash count raised.
+   * If a dead worker owned runs whose crash count was 2 or more when they were claimed, only those are charged: it drives such runs one at a time.
+   */
+  recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }>;
+
+  // claims
+  /**
+   * Takes up to `limit` runs that are due, have no owner, are among `names`, and whose crash count is below 2; up to `suspects` (0 or 1) more of those at or above.
+   * Each claim raises the epoch. `nextDueAt`: the earliest time at which a run of these names will be due that is not due now, null if none is known.
+   */
+  claimRuns(options: {
+    readonly worker: WorkerKey;
+    readonly names: readonly string[];
+    readonly limit: number;
+    readonly suspects: number;
+  }): Promise<{ readonly runs: readonly ClaimedRun[]; readonly nextDueAt: number | null }>;
+  /** Raises the epoch of a run that this worker may own, to learn what became of a commit without an answer. Null if it is not this worker's at that epoch. */
+  reclaimRun(options: { readonly worker: WorkerKey; readonly key: RunKey; readonly epoch: number }): Promise<ClaimedRun | null>;
+  claimTasks(options: {
+    readonly worker: WorkerKey;
+    readonly names: readonly string[];
+    readonly limit: number;
+  }): Promise<{ readonly tasks: readonly ClaimedTask[]; readonly nextDueAt: number | null }>;
+  /**
+   * What this worker holds as the store sees it: its runs, with what their drivers have not seen yet, and its tasks. A task that was withdrawn is missing;
+   * a run or task that the worker does not know of was claimed by a call whose answer was lost.
+   */
+  inspectOwned(worker: WorkerKey): Promise<{
+    readonly runs: readonly { readonly key: RunKey; readonly inboxCount: number; readonly inboxSeen: number }[];
+    readonly tasks: readonly TaskKey[];
+  }>;
+  /** Gives runs and tasks of this worker up: owner cleared, epoch raised, due at once, no crash counted. Those that are not its own are left alone. */
+  release(options: { readonly worker: WorkerKey; readonly runs: readonly RunKey[]; readonly tasks: readonly TaskKey[] }): Promise<void>;
+  /** Makes the parked runs of these names that code can mend (not the poisoned ones) due at once: a worker that starts may have the fix. */
+  retryParked(names: readonly string[]): Promise<number>;
+
+  // reads
+  /** Lines `fromSeq` and up, in order, at most `limit`. */
+  loadHistory(options: { readonly key: RunKey; readonly fromSeq: number; readonly limit: number }): Promise<readonly HistoryRecord[]>;
+  /** Unread items above `position` of several runs at once, in order of position. */
+  loadInboxes(runs: readonly { readonly key: RunKey; readonly above: number }[]): Promise<readonly (readonly InboxRecord[])[]>;
+  /** The newest run of each workflow id, or the run of each run id; null where there is none. */
+  findRuns(targets: readonly ({ readonly workflowId: string } | { readonly runId: string })[]): Promise<readonly (RunOutcome | null)[]>;
+  /** Runs in descending order of creation. `before` continues a listing: keys strictly below it. */
+  listRuns(options: {
+    readonly name?: string | undefined;
+    readonly status?: RunStatus | undefined;
+    readonly workflowIdPrefix?: string | undefined;
+    readonly before?: RunKey | undefined;
+    readonly limit: number;
+  }): Promise<readonly RunRecord[]>;
+
+  // hints
+  /** Calls back, coalesced, when another process may have made work or ended a run. Hints may be lost, doubled or late: polling alone must make progress. */
+  onHint(callback: () => void): { stop(): void };
+
+  close(): Promise<void>;
+}

@@ -1,0 +1,64 @@
+import type { CommandRecord } from "./events.js";
+
+/** Why a run can no longer be driven by this code. Nothing of it is thrown into the code: catch blocks and compensation must not run. */
+export interface Divergence {
+  readonly message: string;
+  /** Both sides and the user's line, for people. */
+  readonly report: string;
+}
+
+const describe = (command: CommandRecord | undefined): string => (command === undefined ? "nothing" : `${command[0]} "${command[1]}"`);
+
+/** Lines of the user's own code: perdure's and the runtime's own frames say nothing to them. */
+export function userFrames(stack: string | undefined): string {
+  const lines = (stack ?? "").split("\n").slice(1);
+  const own = lines.filter((line) => !/[\\/]perdure[\\/](dist|src)[\\/]|[\\/](dist|src)[\\/]core[\\/]|node:internal|^\s*at new Promise/.test(line));
+  return (own.length > 0 ? own : lines).slice(0, 8).join("\n");
+}
+
+/** The code asked for something else than the history says it did. */
+export function mismatch(options: {
+  readonly number: number;
+  readonly seq: number;
+  readonly recorded: CommandRecord | undefined;
+  readonly actual: CommandRecord | undefined;
+  readonly stack: string | undefined;
+}): Divergence {
+  const { number, seq, recorded, actual, stack } = options;
+  const message = `At command ${number} (event ${seq}) the history has ${describe(recorded)}, but the code did ${describe(actual)}.`;
+  const hint =
+    recorded !== undefined && actual !== undefined && recorded[0] === actual[0]
+      ? "The operation was renamed, or others were added, removed or reordered before it."
+      : "Operations were added, removed or reordered, or the code depends on something that is not recorded (time, randomness, outer state).";
+  const where = userFrames(stack);
+  return {
+    message,
+    report: [
+      message,
+      "",
+      `  recorded: ${describe(recorded)}`,
+      `  now:      ${describe(actual)}`,
+      "",
+      hint,
+      "The run is parked, nothing was written. It goes on by itself when a worker starts whose code does what the history says.",
+      ...(where === "" ? [] : ["", "The call:", where]),
+    ].join("\n"),
+  };
+}
+
+/** Something happened outside of a turn: the code awaited something that perdure does not know. */
+export function foreignAwait(did: string, stack: string | undefined): Divergence {
+  const message = `The workflow ${did} after waiting for something that is not durable (a promise, timer or callback that did not come from ctx).`;
+  const where = userFrames(stack);
+  return {
+    message,
+    report: [
+      message,
+      "",
+      "On a replay that other promise may settle earlier, later or never, so the run cannot be replayed faithfully.",
+      "Put the work into ctx.step(…), and wait with ctx.sleep(…).",
+      "The run is parked, nothing was written. It goes on by itself when a worker starts whose code waits for durable operations only.",
+      ...(where === "" ? [] : ["", "Noticed at:", where]),
+    ].join("\n"),
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * The history's vocabulary. A line of history is an event plus the commands that its turn issued: that is half the rows of one line each, and it lets
+ * a replay check commands turn by turn. User data (inputs, results, errors, messages) is not in here: it is the line's payload.
+ */
+import { PerdureError } from "../errors.js";
+
+/** Raised when the order of turns or the meaning of an event changes; kept with every run, so that old runs can be replayed by their own rules. */
+export const engineVersion = 1;
+
+/** What a turn asked for: kind, name and, if it waits for a time, that time. Its number is its place in the run. */
+export type CommandRecord = readonly [kind: CommandKind, name: string, dueAt?: number];
+export type CommandKind = "step" | "activity" | "sleep" | "receive" | "scope_timeout";
+
+export type EventEnvelope =
+  | { readonly kind: "started"; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "operation_completed"; readonly command: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "operation_failed"; readonly command: number; readonly attempt: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "attempt_failed"; readonly command: number; readonly attempt: number; readonly retryAt: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "timer_fired"; readonly command: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "message_received"; readonly command: number; readonly name: string; readonly position: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "cancel_requested"; readonly position: number; readonly commands: readonly CommandRecord[] }
+  | { readonly kind: "deadline_passed"; readonly commands: readonly CommandRecord[] }
+  | TerminalEnvelope;
+
+/** The last line of a run; its payload is the result or the error. */
+export interface TerminalEnvelope {
+  readonly kind: "run_completed" | "run_failed" | "run_cancelled";
+}
+
+export type EventKind = EventEnvelope["kind"];
+/** The kinds that give the workflow's code a turn. */
+export type TurnEventKind = Exclude<EventKind, TerminalEnvelope["kind"]>;
+
+export const isTerminal = (envelope: EventEnvelope): envelope is TerminalEnvelope =>
+  envelope.kind === "run_completed" || envelope.kind === "run_failed" || envelope.kind === "run_cancelled";
+
+const kinds: Readonly<Record<EventKind, true>> = {
+  started: true,
+  operation_completed: true,
+  operation_failed: true,
+  attempt_failed: true,
+  timer_fired: true,
+  message_received: true,
+  cancel_requested: true,
+  deadline_passed: true,
+  run_completed: true,
+  run_failed: true,
+  run_cancelled: true,
+};
+
+/** As text for the store. The property order is fixed, `commands` last and left out when empty: it is what people read in the database. */
+export function writeEnvelope(envelope: EventEnvelope): string {
+  if ("commands" in envelope && envelope.commands.length === 0) return JSON.stringify({ ...envelope, commands: undefined });
+  return JSON.stringify(envelope);
+}
+
+const noCommands: readonly CommandRecord[] = [];
+
+/** Reads what `writeEnvelope` wrote; throws `undecodable` for anything else, so that a damaged or newer line parks its run. */
+export function readEnvelope(text: string): EventEnvelope {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new PerdureError("undecodable", "A line of history is not JSON: the database was changed or damaged by something else.", { cause });
+  }
+  if (typeof value !== "object" || value === null || !("kind" in value) || typeof value.kind !== "string" || !Object.hasOwn(kinds, value.kind)) {
+    throw new PerdureError("undecodable", `A line of history has an unknown kind: it was written by a newer version of perdure, so upgrade this worker. ${text.slice(0, 100)}`);
+  }
+  const envelope = value as EventEnvelope;
+  if (!isTerminal(envelope) && envelope.commands === undefined) (envelope as { commands: readonly CommandRecord[] }).commands = noCommands;
+  return envelope;
+}
+
+/** An event on its way into a turn, its user data decoded. */
+export type TurnEvent =
+  | { readonly kind: "started"; readonly at: number; readonly input: unknown }
+  | { readonly kind: "operation_completed"; readonly at: number; readonly command: number; readonly value: unknown }
+  | { readonly kind: "operation_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly error: unknown }
+  | { readonly kind: "attempt_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly retryAt: number }
+  | { readonly kind: "timer_fired"; readonly at: number; readonly command: number }
+  | { readonly kind: "message_received"; readonly at: number; readonly command: number; readonly name: string; readonly position: number; readonly value: unknown }
+  | { readonly kind: "cancel_requested"; readonly at: number; readonly position: number; readonly reason: string | undefined }
+  | { readonly kind: "deadline_passed"; readonly at: number };
+
+/** The line for an event whose turn issued `commands`. */
+export function envelopeOf(event: TurnEvent, commands: readonly CommandRecord[]): EventEnvelope {
+  switch (event.kind) {
+    case "started":
+    case "deadline_passed":
+      return { kind: event.kind, commands };
+    case "operation_completed":
+    case "timer_fired":
+      return { kind: event.kind, command: event.command, commands };
+    case "operation_failed":
+      return { kind: event.kind, command: event.command, attempt: event.attempt, commands };
+    case "attempt_failed":
+      return { kind: event.kind, command: event.command, attempt: event.attempt, retryAt: event.retryAt, commands };
+    case "message_received":
+      return { kind: event.kind, command: event.command, name: event.name, position: event.position, commands };
+    case "cancel_requested":
+      return { kind: event.kind, position: event.position, commands };
+    default:
+      return event satisfies never;
+  }
+}
+
+/** The event of a line, its payload decoded by the caller: `data` is the input, value, error or reason. */
+export function eventOf(envelope: Exclude<EventEnvelope, TerminalEnvelope>, at: number, data: unknown): TurnEvent {
+  switch (envelope.kind) {
+    case "started":
+      return { kind: "started", at, input: data };
+    case "operation_completed":
+      return { kind: "operation_completed", at, command: envelope.command, value: data };
+    case "operation_failed":
+      return { kind: "operation_failed", at, command: envelope.command, attempt: envelope.attempt, error: data };
+    case "attempt_failed":
+      return { kind: "attempt_failed", at, command: envelope.command, attempt: envelope.attempt, retryAt: envelope.retryAt };
+    case "timer_fired":
+      return { kind: "timer_fired", at, command: envelope.command };
+    case "message_received":
+      return { kind: "message_received", at, command: envelope.command, name: envelope.name, position: envelope.position, value: data };
+    case "cancel_requested":
+      return { kind: "cancel_requested", at, position: envelope.position, reason: data as string | undefined };
+    case "deadline_passed":
+      return { kind: "deadline_passed", at };
+    default:
+      return envelope satisfies never;
+  }
+}

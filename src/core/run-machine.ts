@@ -1,0 +1,389 @@
+/**
+ * The replay core of one run. It is pure: no clock, no I/O, no randomness of its own. Whoever drives it delivers one event (`begin`), lets the
+ * microtasks drain, and collects what the code asked for (`end`). That is one turn:
+ *
+ *     begin(event) ── settles the one promise that the event belongs to
+ *     … drain …    ── the workflow's code runs until it is blocked
+ *     end()        ── commands to perform, or the end of the run, or why it cannot go on
+ *
+ * Exactly one event per turn, live and on replay: that alone makes `Promise.all`, `race` and interleaved chains a function of the history.
+ * With `recorded` given, every command is compared at its call with what the history has at that place. A difference freezes the machine: its calls
+ * return promises that never settle, and nothing is thrown into user code, which would run its catch blocks.
+ */
+import type { WorkflowContext } from "../api/context-types.js";
+import { CancelledError, isPerdureError, PerdureError, TimeoutError } from "../errors.js";
+import type { Command } from "./commands.js";
+import { recordOf } from "./commands.js";
+import { foreignAwait, mismatch, type Divergence } from "./determinism.js";
+import type { CommandRecord, TurnEvent } from "./events.js";
+import { Scope } from "./scope.js";
+import { SeededRandom } from "./seeded-random.js";
+import { RunContext } from "./run-context.js";
+
+export interface RunFacts {
+  readonly id: string;
+  readonly runId: string;
+  readonly name: string;
+  readonly version: string | undefined;
+  readonly attempt: number;
+  readonly deadlineAt: number | null;
+}
+
+export interface MachineOptions {
+  readonly run: (ctx: WorkflowContext, input: any) => unknown;
+  readonly facts: RunFacts;
+  /** Encodes an argument or result at once; throws `unserializable` with the path of the culprit. */
+  readonly encode: (value: unknown, what: string) => string;
+  /** Calls the workflow function; the guard marks it as workflow code here. Default: calls it. */
+  readonly enter?: ((call: () => void) => void) | undefined;
+}
+
+/** An operation that the code may be waiting for. */
+export interface Pending {
+  readonly command: Command;
+  readonly scope: Scope;
+  readonly promise: Promise<unknown> | undefined;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  /** For `receiveAny`: the key of each message's name. */
+  readonly keys: ReadonlyMap<string, string> | undefined;
+  /** For waits with a timeout: what to give then. Absent: a TimeoutError. */
+  readonly otherwise: { readonly value: unknown } | undefined;
+  /** For steps and activities: the attempt that is running or comes next. */
+  attempt: number;
+  /** When the next attempt may begin, in ms; null if it may at once. */
+  retryAt: number | null;
+}
+
+export interface LogLine {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly message: string;
+  readonly data: object | undefined;
+}
+
+export type TurnState =
+  | { readonly state: "waiting" }
+  | { readonly state: "completed"; readonly result: string }
+  | { readonly state: "failed"; readonly error: unknown }
+  | { readonly state: "cancelled"; readonly error: unknown }
+  | { readonly state: "diverged"; readonly divergence: Divergence };
+
+export interface TurnResult {
+  /** What this turn asked for, in order. */
+  readonly commands: readonly Command[];
+  /** Operations that were pending before and that this turn cancelled. */
+  readonly withdrawn: readonly number[];
+  /** To be written once the turn is committed; empty on replay. */
+  readonly logs: readonly LogLine[];
+  readonly outcome: TurnState;
+}
+
+const ignore = (): void => {};
+const noNumbers: readonly number[] = [];
+const noLogs: readonly LogLine[] = [];
+const waiting: TurnState = { state: "waiting" };
+
+/** The function whose frame shows in the stack of code that a step body runs, see `insideBody`. */
+export const bodyFrame = "perdureStepBody";
+
+export class RunMachine {
+  readonly facts: RunFacts;
+  readonly random: SeededRandom;
+  readonly uuids: SeededRandom;
+  readonly pending = new Map<number, Pending>();
+  /** Time of the current event, in ms: what `ctx.now()` answers. */
+  nowMs = 0;
+  /** Lines of history so far, the current one included. */
+  seq = 0;
+  readonly #options: MachineOptions;
+  readonly #root = new Scope(undefined, false);
+  #commandCount = 0;
+  #inTurn = false;
+  #recorded: readonly CommandRecord[] | undefined;
+  #recordedIndex = 0;
+  #commands: Command[] = [];
+  #withdrawn: number[] | undefined;
+  #logs: LogLine[] | undefined;
+  #outcome: { readonly threw: boolean; readonly value: unknown } | undefined;
+  #divergence: Divergence | undefined;
+  #cancelError: Error | undefined;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.facts = options.facts;
+    this.random = new SeededRandom(`${options.facts.runId}/random`);
+    this.uuids = new SeededRandom(`${options.facts.runId}/uuid`);
+  }
+
+  /** Is this a turn whose commands are already in the history? */
+  get replaying(): boolean {
+    return this.#recorded !== undefined;
+  }
+
+  /** Has the code been cancelled as a whole? */
+  get cancelRequested(): boolean {
+    return this.#cancelError !== undefined;
+  }
+
+  /** The nondeterminism that was noticed outside of a turn, if any: such a run must be parked even though no event is there. */
+  get divergence(): Divergence | undefined {
+    return this.#divergence;
+  }
+
+  /** Delivers the event of line `seq`. `recorded`: the commands that the history has for this turn, undefined when it is new. */
+  begin(event: TurnEvent, seq: number, recorded: readonly CommandRecord[] | undefined): void {
+    this.#inTurn = true;
+    this.seq = seq;
+    this.nowMs = event.at;
+    this.#recorded = recorded;
+    this.#recordedIndex = 0;
+    this.#commands = [];
+    this.#withdrawn = undefined;
+    this.#logs = undefined;
+    switch (event.kind) {
+      case "started":
+        return this.#start(event.input);
+      case "operation_completed":
+        return this.#take(event.command, event.kind)?.resolve(event.value);
+      case "operation_failed":
+        return this.#rejectPending(this.#take(event.command, event.kind), event.error);
+      case "attempt_failed":
+        return this.#attemptFailed(event.command, event.attempt, event.retryAt);
+      case "timer_fired":
+        return this.#timerFired(event.command);
+      case "message_received": {
+        const pending = this.#take(event.command, event.kind);
+        return pending?.resolve(pending.keys === undefined ? event.value : { key: pending.keys.get(event.name), value: event.value });
+      }
+      case "cancel_requested":
+        return this.#cancelAll(
+          new CancelledError(event.reason === undefined ? "The run was cancelled." : `The run was cancelled: ${event.reason}`, { details: { reason: event.reason } }),
+        );
+      case "deadline_passed":
+        return this.#cancelAll(new TimeoutError("The run took longer than its timeout."));
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** Collects the turn after the drain. `more`: another event is at hand, so a run that waits for nothing may still be waiting for it. */
+  end(more: boolean): TurnResult {
+    if (this.#divergence === undefined) this.#checkTurn(more);
+    this.#inTurn = false;
+    const result: TurnResult = {
+      commands: this.#commands,
+      withdrawn: this.#withdrawn ?? noNumbers,
+      logs: this.#logs ?? noLogs,
+      outcome: this.#turnState(),
+    };
+    return result;
+  }
+
+  /** Freezes the run: from now on its code is left waiting for ever, and the driver parks it. */
+  freeze(divergence: Divergence): void {
+    this.#divergence ??= divergence;
+  }
+
+  // What the context calls. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The number that the next command will have. */
+  get nextNumber(): number {
+    return this.#commandCount + 1;
+  }
+
+  encode(value: unknown, what: string): string {
+    return this.#options.encode(value, what);
+  }
+
+  /** Enters a command and answers the promise of its outcome. */
+  issue<T>(scope: Scope, command: Command, wait?: Pick<Pending, "keys" | "otherwise">): Promise<T> {
+    scope.used++;
+    if (!this.#admits(`called ctx for ${command.kind} "${command.name}"`)) return new Promise<T>(ignore);
+    const refusal = scope.closed
+      ? new PerdureError("context_misuse", `ctx was used for ${command.kind} "${command.name}" after its scope had ended. Await everything that a scope starts inside of it.`)
+      : scope.cancelled;
+    if (refusal !== undefined) {
+      const refused = Promise.reject<T>(refusal);
+      refused.catch(ignore);
+      return refused;
+    }
+    if (!this.#enter(command)) return new Promise<T>(ignore);
+    let resolve!: (value: unknown) => void;
+    let reject!: (error: unknown) => void;
+    const promise = new Promise<T>((onResolve, onReject) => {
+      resolve = onResolve as (value: unknown) => void;
+      reject = onReject;
+    });
+    this.pending.set(command.number, { command, scope, promise, resolve, reject, keys: wait?.keys, otherwise: wait?.otherwise, attempt: 1, retryAt: null });
+    return promise;
+  }
+
+  /** Enters a command that settles no promise: it calls back when its time has come. */
+  issueTimer(scope: Scope, command: Command, onFired: () => void): void {
+    if (this.#admits("opened a scope") && this.#enter(command)) {
+      this.pending.set(command.number, { command, scope, promise: undefined, resolve: onFired, reject: ignore, keys: undefined, otherwise: undefined, attempt: 1, retryAt: null });
+    }
+  }
+
+  /** Forgets an operation whose outcome no longer matters. */
+  withdraw(number: number): void {
+    if (this.pending.delete(number)) (this.#withdrawn ??= []).push(number);
+  }
+
+  /** Cancels a scope: first every abort listener fires, then its pending operations reject in command order, all in this drain. */
+  cancelScope(scope: Scope, error: Error): void {
+    if (scope.closed || scope.cancelled !== undefined || !this.#admits("cancelled a scope")) return;
+    const reached = scope.cancel(error);
+    for (const one of reached) one.abort();
+    this.#rejectAll(new Set(reached), error);
+  }
+
+  /** Ends a scope: what it left behind is cancelled, so that nothing of it runs on unseen. */
+  closeScope(scope: Scope): void {
+    scope.close();
+    const left = [...this.pending.values()].some((pending) => pending.scope === scope);
+    if (left) this.#rejectAll(new Set([scope]), new CancelledError("The scope that started this operation has ended."));
+  }
+
+  /** May the code use ctx now? If not, the run is frozen, or the caller is told that it is inside a step body. */
+  admits(did: string): boolean {
+    return this.#admits(did);
+  }
+
+  log(line: LogLine): void {
+    if (!this.replaying && this.#inTurn) (this.#logs ??= []).push(line);
+  }
+
+  // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #start(input: unknown): void {
+    const { run, enter } = this.#options;
+    const call = (): void => {
+      let result: unknown;
+      try {
+        result = run(new RunContext(this, this.#root) as unknown as WorkflowContext, input);
+      } catch (error) {
+        this.#settle(true, error);
+        return;
+      }
+      Promise.resolve(result).then(
+        (value) => this.#settle(false, value),
+        (error: unknown) => this.#settle(true, error),
+      );
+    };
+    if (enter === undefined) call();
+    else enter(call);
+  }
+
+  #settle(threw: boolean, value: unknown): void {
+    if (!this.#inTurn) this.freeze(foreignAwait(threw ? "threw" : "returned", threw && value instanceof Error ? value.stack : undefined));
+    else if (this.#divergence === undefined) this.#outcome = { threw, value };
+  }
+
+  #admits(did: string): boolean {
+    if (this.#inTurn && this.#divergence === undefined) return true;
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 50;
+    const { stack } = new Error(did);
+    Error.stackTraceLimit = stackTraceLimit;
+    if (stack?.includes(bodyFrame) === true) {
+      throw new PerdureError("context_misuse", "ctx was used inside a step body. A step does plain work and returns; call ctx from the workflow itself, or make the inner part a step of its own.");
+    }
+    if (this.#outcome === undefined) this.freeze(foreignAwait(did, stack));
+    return false;
+  }
+
+  /** Compares a command with the history, then takes its number. */
+  #enter(command: Command): boolean {
+    if (this.#recorded !== undefined) {
+      const recorded = this.#recorded[this.#recordedIndex];
+      if (recorded === undefined || recorded[0] !== command.kind || recorded[1] !== command.name) {
+        this.freeze(mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }));
+        return false;
+      }
+      this.#recordedIndex++;
+    }
+    this.#commandCount++;
+    this.#commands.push(command);
+    return true;
+  }
+
+  #take(number: number, kind: TurnEvent["kind"]): Pending | undefined {
+    const pending = this.pending.get(number);
+    if (pending === undefined) {
+      this.#unexpected(number, kind);
+      return undefined;
+    }
+    this.pending.delete(number);
+    return pending;
+  }
+
+  #unexpected(number: number, kind: TurnEvent["kind"]): void {
+    if (!this.replaying) return;
+    this.freeze(mismatch({ number, seq: this.seq, recorded: ["step", `(${kind})`], actual: undefined, stack: undefined }));
+  }
+
+  #rejectPending(pending: Pending | undefined, error: unknown): void {
+    if (pending === undefined) return;
+    // A durable promise that nobody awaits must not end the process; those that are awaited tell their awaiters all the same.
+    pending.promise?.catch(ignore);
+    pending.reject(error);
+  }
+
+  #attemptFailed(number: number, attempt: number, retryAt: number): void {
+    const pending = this.pending.get(number);
+    if (pending === undefined) return this.#unexpected(number, "attempt_failed");
+    pending.attempt = attempt + 1;
+    pending.retryAt = retryAt;
+  }
+
+  #timerFired(number: number): void {
+    const pending = this.#take(number, "timer_fired");
+    if (pending === undefined) return;
+    const { command, otherwise } = pending;
+    if (command.kind === "receive" && otherwise === undefined) {
+      this.#rejectPending(pending, new TimeoutError(`No message "${command.name}" came in time.`, { details: { message: command.name } }));
+    } else pending.resolve(otherwise?.value);
+  }
+
+  #cancelAll(error: Error): void {
+    this.#cancelError ??= error;
+    const reached = this.#root.cancel(error);
+    for (const scope of reached) scope.abort();
+    this.#rejectAll(new Set(reached), error);
+  }
+
+  #rejectAll(scopes: ReadonlySet<Scope>, error: Error): void {
+    for (const [number, pending] of [...this.pending]) {
+      if (!scopes.has(pending.scope)) continue;
+      this.withdraw(number);
+      this.#rejectPending(pending, error);
+    }
+  }
+
+  #checkTurn(more: boolean): void {
+    const recorded = this.#recorded?.[this.#recordedIndex];
+    if (recorded !== undefined) {
+      this.freeze(mismatch({ number: this.nextNumber, seq: this.seq, recorded, actual: undefined, stack: undefined }));
+    } else if (this.#outcome === undefined && this.pending.size === 0 && !more && !this.#root.listened) {
+      this.freeze(foreignAwait("went on waiting", undefined));
+    }
+  }
+
+  #turnState(): TurnState {
+    if (this.#divergence !== undefined) return { state: "diverged", divergence: this.#divergence };
+    if (this.#outcome === undefined) return waiting;
+    const { threw, value } = this.#outcome;
+    if (threw) return { state: this.#isCancellation(value) ? "cancelled" : "failed", error: value };
+    try {
+      return { state: "completed", result: this.#options.encode(value, `the result of workflow "${this.facts.name}"`) };
+    } catch (error) {
+      return { state: "failed", error };
+    }
+  }
+
+  /** A run that was asked to stop and throws that request on has been cancelled; any other error is a failure, also after a cancel. */
+  #isCancellation(error: unknown): boolean {
+    return this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled") && isPerdureError(error, "cancelled");
+  }
+}
