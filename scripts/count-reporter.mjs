@@ -3,7 +3,6 @@ import { writeFileSync } from "node:fs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
-/** @implements {import("vitest/reporters").Reporter} */
 export default class CountReporter {
   /**
    * @param {ReadonlyArray<import("vitest/node").TestModule>} modules
