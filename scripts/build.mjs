@@ -9,19 +9,18 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const stage = join(root, "build", `.stage-${process.pid}`);
+const stage = join(root, "build", ".stage");
 
-/** @typedef {{ project: string, inputs: readonly string[], out: string, keep: readonly string[] }} Target */
+/** @typedef {{ project: string, inputs: readonly string[], out: string }} Target */
 
 /** @type {Readonly<Record<"lib" | "tools", Target>>} */
 const targets = {
-  lib: { project: "tsconfig.build.json", inputs: ["src"], out: "dist", keep: [] },
+  lib: { project: "tsconfig.build.json", inputs: ["src"], out: "dist" },
   // Tools see the package as its users do, through dist, so that a change of the package is a change of their input.
   tools: {
     project: "tsconfig.tools.json",
     inputs: ["bench", "demo", "sim", "examples", "test/fixtures", "dist"],
     out: "build",
-    keep: [".stamp"],
   },
 };
 
@@ -31,7 +30,7 @@ function filesBelow(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-    .filter((name) => !name.startsWith(".stage-"))
+    .filter((name) => !name.startsWith(".stage"))
     .toSorted();
 }
 
@@ -41,10 +40,9 @@ function fingerprint(target) {
   const configs = [target.project, "tsconfig.base.json", "package-lock.json"];
   const inputs = target.inputs.flatMap((folder) => filesBelow(join(root, folder)).map((name) => join(folder, name)));
   for (const name of [...configs, ...inputs]) {
-    hash
-      .update(`${name}\0`)
-      .update(readFileSync(join(root, name)))
-      .update("\0");
+    const file = join(root, name);
+    // An editor may have moved it away since it was listed.
+    hash.update(`${name}\0`).update(existsSync(file) ? readFileSync(file) : "");
   }
   return hash.digest("hex");
 }
@@ -60,9 +58,48 @@ function publish(target) {
     mkdirSync(dirname(to), { recursive: true });
     renameSync(from, to);
   }
-  const wanted = new Set([...staged, ...target.keep]);
+  const wanted = new Set(staged);
   for (const name of filesBelow(out)) {
     if (!wanted.has(name) && /\.(js|d\.ts)$/.test(name)) rmSync(join(out, name), { force: true });
+  }
+}
+
+/**
+ * Runs `action` while no other process builds: of two at once the slower would put back, or remove, what the faster has just written.
+ * The lock is a file that names its owner; one left behind by a dead process counts for nothing.
+ * @template T @param {() => T} action @returns {T}
+ */
+function alone(action) {
+  const lock = join(root, "build", ".lock");
+  mkdirSync(dirname(lock), { recursive: true });
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+      if (ownerIsGone(lock)) rmSync(lock, { force: true });
+      else Atomics.wait(sleeper, 0, 0, 50);
+    }
+  }
+  try {
+    return action();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** @param {string} lock */
+function ownerIsGone(lock) {
+  try {
+    const owner = Number(readFileSync(lock, "utf8"));
+    // Empty: created this instant, or by a process that died in that instant; a build takes seconds, so half a minute settles it.
+    if (owner === 0) return Date.now() - statSync(lock).mtimeMs > 30_000;
+    process.kill(owner, 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH";
   }
 }
 
@@ -71,6 +108,11 @@ function publish(target) {
  * @returns {{ ok: boolean, output: string }} `ok` is false on type errors; what could be emitted is emitted all the same
  */
 export function build(name) {
+  return alone(() => compile(name));
+}
+
+/** @param {"lib" | "tools"} name */
+function compile(name) {
   const target = targets[name];
   const stampFile = join(root, "build", ".stamp", name);
   const stamp = fingerprint(target);
@@ -84,11 +126,11 @@ export function build(name) {
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
     const run = spawnSync(process.execPath, [tsc, "-p", target.project, "--outDir", stage], { cwd: root, encoding: "utf8" });
     const ok = run.status === 0;
+    // No stamp while files are being replaced, in case this is interrupted, nor after type errors: the next build must report them again.
+    rmSync(stampFile, { force: true });
     publish(target);
     mkdirSync(dirname(stampFile), { recursive: true });
-    // A build with type errors leaves no stamp: the next one must report them again.
     if (ok) writeFileSync(stampFile, stamp);
-    else rmSync(stampFile, { force: true });
     return { ok, output: `${run.stdout ?? ""}${run.stderr ?? ""}${run.error ? String(run.error) : ""}` };
   } finally {
     rmSync(stage, { recursive: true, force: true });
