@@ -1,0 +1,64 @@
+/** Milliseconds on the machine's monotonic clock, which all its processes share: stamps of two processes may be subtracted. */
+export const stampMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+/** The value below which `share` (0 to 1) of the samples lie. */
+export function percentile(samples: readonly number[], share: number): number {
+  if (samples.length === 0) throw new Error("no samples");
+  const sorted = samples.toSorted((a, b) => a - b);
+  const index = Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1));
+  return sorted[index] ?? Number.NaN;
+}
+
+export const median = (samples: readonly number[]): number => percentile(samples, 0.5);
+
+/** Rounds to four significant digits: more would be noise. Whole numbers keep all of theirs. */
+export const rounded = (value: number): number =>
+  Number.isInteger(value) ? value : Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(4));
+
+export interface Span {
+  readonly wallMs: number;
+  /** User and system time of this process, all its threads. */
+  readonly cpuMs: number;
+}
+
+/** Starts a stop-watch for wall and CPU time. */
+export function stopwatch(): () => Span {
+  const startMs = stampMs();
+  const before = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(before);
+    return { wallMs: stampMs() - startMs, cpuMs: (user + system) / 1000 };
+  };
+}
+
+/** Runs `work` for 0 … total - 1 with at most `width` at once, and gives the time each took. */
+export async function inFlight(total: number, width: number, work: (index: number) => Promise<unknown>): Promise<readonly number[]> {
+  const latencies: number[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < total) {
+      const index = next++;
+      const startMs = stampMs();
+      await work(index);
+      latencies.push(stampMs() - startMs);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(width, total) }, lane));
+  return latencies;
+}
+
+export const delay = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
+
+/** Collects garbage, twice, because finalizers of the first round free more. Needs `--expose-gc`. */
+export async function collectGarbage(): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    globalThis.gc?.();
+    await delay(20);
+  }
+}
+
+/** Bytes that this process's JavaScript keeps alive, on and off the heap. */
+export function liveBytes(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}

@@ -1,0 +1,62 @@
+// The entry of every process that the benchmark starts: a workload itself, or a role of it (a worker, a client).
+import { join } from "node:path";
+import type { Backend } from "perdure";
+import { memory } from "perdure/memory";
+import { sqlite } from "perdure/sqlite";
+import { openPost, spawnProcess, type Message } from "./children.js";
+import type { BackendKind } from "./options.js";
+import type { Bench } from "./workload.js";
+import { findWorkload } from "./workloads/index.js";
+
+/** The argument of a process, as JSON. */
+export interface ProcessArgs {
+  readonly workload: string;
+  /** Absent in the process of the workload itself. */
+  readonly role?: string;
+  readonly input?: Message;
+  readonly settings: Settings;
+}
+
+export interface Settings {
+  readonly backend: BackendKind;
+  readonly quick: boolean;
+  readonly sleepers: number;
+  readonly folder: string;
+}
+
+function benchOf(workload: string, settings: Settings): Bench {
+  const databaseFile = join(settings.folder, "bench.db");
+  let inMemory: Backend | undefined;
+  return {
+    ...settings,
+    databaseFile,
+    openBackend: () => (settings.backend === "memory" ? (inMemory ??= memory()) : sqlite(databaseFile)),
+    spawn: (role, input = { type: "none" }) => spawnProcess({ workload, role, input, settings } satisfies ProcessArgs, ["--expose-gc"]),
+  };
+}
+
+const { workload: name, role, input, settings } = JSON.parse(process.argv[2] ?? "null") as ProcessArgs;
+if (process.send === undefined) throw new Error("this file is started by the benchmark, not by hand");
+const send = process.send.bind(process);
+const post = openPost(
+  { on: (event, listener) => process.on(event, listener), send: (message, callback) => void send(message, undefined, undefined, callback) },
+  "disconnect",
+);
+// A process whose parent died must not go on working on files that are being removed.
+process.on("disconnect", () => process.exit(1));
+
+const workload = findWorkload(name);
+const bench = benchOf(name, settings);
+if (role === undefined) {
+  try {
+    post.tell({ type: "measured", measurement: await workload.run(bench) } as Message);
+  } catch (error) {
+    console.error(error);
+    post.tell({ type: "measured", measurement: { figures: {}, errors: [String(error)] } } as Message);
+  }
+} else {
+  const play = workload.roles?.[role];
+  if (play === undefined) throw new Error(`${name} has no role "${role}"`);
+  await play(bench, post, input ?? { type: "none" });
+}
+process.disconnect();

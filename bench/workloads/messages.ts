@@ -1,0 +1,74 @@
+import { connect, launch, message, workflow, type Client } from "perdure";
+import { delay, median, percentile, stampMs } from "../measure.js";
+import type { Role, Workload } from "../workload.js";
+
+const ping = message<number>("ping");
+
+/** Gives the time at which the step after the message began: the run has woken and its wake-up is stored. */
+const waiting = workflow("waiting", async (ctx) => {
+  await ctx.receive(ping);
+  return await ctx.step("wake", () => stampMs());
+});
+
+/** W6: from a message's send to what the run does because of it. */
+export const messages: Workload = {
+  name: "W6",
+  title: "message to wake-up, within a process and across two",
+  backends: ["sqlite", "memory"],
+  async run(bench) {
+    const total = bench.quick ? 100 : 300;
+    const engine = await launch({ backend: bench.openBackend(), workflows: [waiting] });
+    await sample(engine, 50, "warm-up");
+    const near = await sample(engine, total, "near");
+    await engine.close();
+    const figures = { wakeP50Ms: median(near.wakes), wakeP99Ms: percentile(near.wakes, 0.99), answerP50Ms: median(near.answers) };
+    if (bench.backend === "memory") return { figures };
+    const worker = bench.spawn("worker");
+    await worker.hear("ready");
+    const client = await connect({ backend: bench.openBackend() });
+    await sample(client, 50, "far-warm-up");
+    const far = await sample(client, total, "far");
+    await client.close();
+    await worker.stop();
+    return {
+      figures: {
+        ...figures,
+        acrossWakeP50Ms: median(far.wakes),
+        acrossWakeP99Ms: percentile(far.wakes, 0.99),
+        acrossAnswerP50Ms: median(far.answers),
+      },
+    };
+  },
+  roles: { worker: (...args) => worker(...args) },
+};
+
+async function sample(
+  client: Client,
+  total: number,
+  prefix: string,
+): Promise<{ readonly wakes: readonly number[]; readonly answers: readonly number[] }> {
+  const wakes: number[] = [];
+  const answers: number[] = [];
+  const handles = await Promise.all(
+    Array.from({ length: total }, (_, index) => client.start(waiting, undefined, { id: `${prefix}-${index}` })),
+  );
+  const last = handles.at(-1);
+  while (last !== undefined && (await last.describe()).status !== "waiting") await delay(20);
+  for (const handle of handles) {
+    const startMs = stampMs();
+    await handle.send(ping, 1);
+    const wokenMs = await handle.result();
+    answers.push(stampMs() - startMs);
+    wakes.push(wokenMs - startMs);
+    // The next message finds everybody at rest, as messages from people and webhooks do.
+    await delay(1);
+  }
+  return { wakes, answers };
+}
+
+const worker: Role = async (bench, post) => {
+  const engine = await launch({ backend: bench.openBackend(), workflows: [waiting] });
+  post.tell({ type: "ready" });
+  await post.hear("stop");
+  await engine.close();
+};
