@@ -7,7 +7,7 @@ import type { Duration } from "./core/duration.js";
 export const errorCodes = {
   // wrong use, found at the call
   invalid_argument: "An argument has the wrong type or value.",
-  invalid_duration: "A duration is not a number of milliseconds nor a string like \"5m\" or \"2 hours\".",
+  invalid_duration: 'A duration is not a number of milliseconds nor a string like "5m" or "2 hours".',
   invalid_id: "A workflow id or a name is empty, too long, or holds NUL or half of a surrogate pair.",
   invalid_input: "The input did not pass the schema of its definition.",
   duplicate_definition: "Two definitions of one kind share a name.",
@@ -82,9 +82,15 @@ export class PerdureError extends Error {
  * Is this an error of perdure's (and of this code)? Works across copies of the package and realms, where `instanceof` does not.
  * @example if (isPerdureError(error, "not_found")) return undefined;
  */
-export function isPerdureError(error: unknown, code?: ErrorCode): error is PerdureError {
+export function isPerdureError<Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  code?: Code,
+): error is PerdureError & { readonly code: Code } {
   return (
-    typeof error === "object" && error !== null && (error as Record<symbol, unknown>)[brand] === true && (code === undefined || (error as PerdureError).code === code)
+    typeof error === "object" &&
+    error !== null &&
+    (error as Record<symbol, unknown>)[brand] === true &&
+    (code === undefined || (error as PerdureError).code === code)
   );
 }
 

@@ -23,12 +23,33 @@ export type { RetryPolicy } from "./core/retry.js";
 
 // run them
 export type { Backend } from "./backend/backend.js";
-export type { Client, CloseOptions, Connect, ConnectOptions, Engine, Handle, Launch, LaunchOptions, ResultWait, RunHandle, SendOptions, StartOptions } from "./api/client-types.js";
+export type {
+  Client,
+  CloseOptions,
+  Connect,
+  ConnectOptions,
+  Engine,
+  Handle,
+  Launch,
+  LaunchOptions,
+  ResultWait,
+  RunHandle,
+  SendOptions,
+  StartOptions,
+} from "./api/client-types.js";
 
 // look at them
 export type { ErrorInfo, Filter, ParkedInfo, RunInfo, RunStatus, WaitingFor } from "./api/client-types.js";
 export type { InputIssue } from "./api/schema.js";
 
 // handle errors
-export { CancelledError, isPerdureError, NonRetryableError, PerdureError, RetryAfterError, RunFailedError, TimeoutError } from "./errors.js";
+export {
+  CancelledError,
+  isPerdureError,
+  NonRetryableError,
+  PerdureError,
+  RetryAfterError,
+  RunFailedError,
+  TimeoutError,
+} from "./errors.js";
 export type { ErrorCode, PerdureErrorOptions } from "./errors.js";

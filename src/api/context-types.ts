@@ -51,7 +51,11 @@ export interface WorkflowContext<in Input = never> {
    * const answer = await ctx.receiveAny({ approved, rejected });
    * if (answer.key === "rejected") return { status: "rejected", reason: answer.value };
    */
-  receiveAny<M extends Readonly<Record<string, Message<any, any>>>, const O = never>(this: object, messages: M, wait?: Wait<O>): Promise<Received<M> | O>;
+  receiveAny<M extends Readonly<Record<string, Message<any, any>>>, const O = never>(
+    this: object,
+    messages: M,
+    wait?: Wait<O>,
+  ): Promise<Received<M> | O>;
 
   /** The time, as recorded: that of the event that this code is reacting to. Use it in the place of `new Date()` and `Date.now()`. */
   now(this: object): Date;

@@ -5,7 +5,7 @@ import { PerdureError } from "../errors.js";
 import type { CallOptions, WorkflowOptions } from "./definition-types.js";
 import type { StandardSchema } from "./shape-types.js";
 
-export { checkName } from "./names.js";
+export { checkName } from "../core/names.js";
 
 export function checkRun(run: unknown, what: string): void {
   if (typeof run !== "function") throw invalid(`${what} needs a function as its second argument; it got ${kindOf(run)}.`);
@@ -19,15 +19,19 @@ export function checkOptionsObject(options: unknown, what: string, known: readon
   }
   const unknown = Object.keys(options).find((key) => !known.includes(key));
   if (unknown !== undefined) {
-    throw invalid(`${what} has no option ${JSON.stringify(unknown)}. Its options are ${known.map((key) => JSON.stringify(key)).join(", ")}.`);
+    throw invalid(
+      `${what} has no option ${JSON.stringify(unknown)}. Its options are ${known.map((key) => JSON.stringify(key)).join(", ")}.`,
+    );
   }
 }
 
 export function checkWorkflowOptions(options: WorkflowOptions<any> | undefined, what: string): void {
   if (options === undefined) return;
   const { version, id, timeout } = options;
-  if (version !== undefined && (typeof version !== "string" || version === "")) throw invalid(`The option version of ${what} must be a non-empty string.`);
-  if (id !== undefined && typeof id !== "function") throw invalid(`The option id of ${what} must be a function of the input; it is ${kindOf(id)}.`);
+  if (version !== undefined && (typeof version !== "string" || version === ""))
+    throw invalid(`The option version of ${what} must be a non-empty string.`);
+  if (id !== undefined && typeof id !== "function")
+    throw invalid(`The option id of ${what} must be a function of the input; it is ${kindOf(id)}.`);
   if (timeout !== undefined) parseDuration(timeout, `the timeout of ${what}`);
 }
 
@@ -39,19 +43,24 @@ export function checkCallOptions(options: CallOptions | undefined, what: string)
 
 export function checkSchema(schema: unknown, what: string): StandardSchema<any, any> | undefined {
   if (schema === undefined) return undefined;
+  if (isSchema(schema)) return schema;
+  throw invalid(
+    `The option input of ${what} must be a Standard Schema (zod, valibot, arktype, …), which has a "~standard" property; it is ${kindOf(schema)}.`,
+  );
+}
+
+function isSchema(value: unknown): value is StandardSchema<any, any> {
   // arktype's schemas are functions with properties.
-  const standard = typeof schema === "object" || typeof schema === "function" ? (schema as { "~standard"?: { validate?: unknown } } | null)?.["~standard"] : undefined;
-  if (typeof standard?.validate !== "function") {
-    throw invalid(`The option input of ${what} must be a Standard Schema (zod, valibot, arktype, …), which has a "~standard" property; it is ${kindOf(schema)}.`);
-  }
-  return schema as StandardSchema<any, any>;
+  if ((typeof value !== "object" && typeof value !== "function") || value === null || !("~standard" in value)) return false;
+  const standard: unknown = value["~standard"];
+  return typeof standard === "object" && standard !== null && "validate" in standard && typeof standard.validate === "function";
 }
 
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
   if (value === undefined) return "undefined";
-  return typeof value === "object" || typeof value === "undefined" ? `an ${typeof value}` : `a ${typeof value}`;
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
 function invalid(text: string): PerdureError {

@@ -100,9 +100,9 @@ export function activityRef<A extends ActivityRef<any, any>>(name: string): Acti
 }
 
 /** Is this a workflow or activity definition (with code), and not only a reference? */
-export function hasCode<D extends WorkflowRef<any, any> | ActivityRef<any, any>>(
-  def: D,
-): def is D & (D extends WorkflowRef<any, any> ? Workflow<any, any> : Activity<any, any>) {
+export function hasCode<I, R>(def: WorkflowRef<I, R>): def is Workflow<I, R>;
+export function hasCode<I, R>(def: ActivityRef<I, R>): def is Activity<I, R>;
+export function hasCode(def: object): boolean {
   return "run" in def;
 }
 
@@ -111,7 +111,8 @@ export function checkKind(value: unknown, kind: "workflow" | "activity" | "messa
   const found = typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined;
   if (found === kind) return;
   const article = kind === "activity" ? "an" : "a";
-  const got = typeof found === "string" ? `got a definition of kind ${JSON.stringify(found)}` : `got ${value === null ? "null" : typeof value}`;
+  const got =
+    typeof found === "string" ? `got a definition of kind ${JSON.stringify(found)}` : `got ${value === null ? "null" : typeof value}`;
   throw new PerdureError("invalid_argument", `${what} needs ${article} ${kind} made by ${kind}(…); it ${got}.`);
 }
 

@@ -14,7 +14,8 @@ export interface WorkflowRef<in out Input, out Result> {
 /** A workflow definition. Give it to `launch` to run it, and to `start` or `execute` to begin a run. */
 export interface Workflow<in out Input, out Result> extends WorkflowRef<Input, Result> {
   readonly kind: "workflow";
-  readonly version: string | undefined;
+  // Optional, so that an activity in the place of a workflow is refused for its kind and not for the lack of a version.
+  readonly version?: string | undefined;
   readonly input: StandardSchema<any, any> | undefined;
   readonly options: WorkflowOptions<any>;
   /** The function itself, as it was given: it takes what the schema gives out, and runs no schema. Call it with a fake context in unit tests. */

@@ -38,7 +38,10 @@ interface StandardIssue {
 
 function outcome(result: unknown, what: string): unknown {
   if (typeof result !== "object" || result === null) {
-    throw new PerdureError("invalid_argument", `${what} has a schema that does not follow Standard Schema: validate() gave ${String(result)} and no object.`);
+    throw new PerdureError(
+      "invalid_argument",
+      `${what} has a schema that does not follow Standard Schema: validate() gave ${String(result)} and no object.`,
+    );
   }
   const { issues, value } = result as { readonly issues?: readonly StandardIssue[] | undefined; readonly value?: unknown };
   if (issues === undefined) return value;
@@ -73,7 +76,9 @@ function formatPath(path: readonly (PropertyKey | { readonly key: PropertyKey })
 
 function schemaThrew(error: unknown, what: string): PerdureError {
   const reason = error instanceof Error ? error.message : String(error);
-  return new PerdureError("invalid_input", `${what} could not be checked: its schema threw an error (${reason}). Nothing was stored.`, { cause: error });
+  return new PerdureError("invalid_input", `${what} could not be checked: its schema threw an error (${reason}). Nothing was stored.`, {
+    cause: error,
+  });
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

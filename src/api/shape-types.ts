@@ -13,12 +13,12 @@ export interface Unset {
  * Any schema that follows Standard Schema: zod, valibot, arktype and others.
  * Declared structurally on purpose: capturing the schema's own type costs millions of instantiations and breaks arktype.
  */
-export interface StandardSchema<out In = unknown, out Out = In> {
+export interface StandardSchema<out Input = unknown, out Output = Input> {
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: string;
     readonly validate: (value: unknown) => unknown;
-    readonly types?: { readonly input: In; readonly output: Out } | undefined;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
   };
 }
 

@@ -2,8 +2,22 @@ import { PerdureError } from "../errors.js";
 
 /** The units of a {@link Duration} string, short and long. */
 export type DurationUnit =
-  | "ms" | "s" | "m" | "h" | "d" | "w"
-  | "second" | "seconds" | "minute" | "minutes" | "hour" | "hours" | "day" | "days" | "week" | "weeks";
+  | "ms"
+  | "s"
+  | "m"
+  | "h"
+  | "d"
+  | "w"
+  | "second"
+  | "seconds"
+  | "minute"
+  | "minutes"
+  | "hour"
+  | "hours"
+  | "day"
+  | "days"
+  | "week"
+  | "weeks";
 
 /**
  * A length of time: a number of milliseconds, or a number with a unit. Not negative, at most 100 years.
@@ -20,11 +34,21 @@ const week = 7 * day;
 
 const unitMs: ReadonlyMap<string, number> = new Map<DurationUnit, number>([
   ["ms", 1],
-  ["s", second], ["second", second], ["seconds", second],
-  ["m", minute], ["minute", minute], ["minutes", minute],
-  ["h", hour], ["hour", hour], ["hours", hour],
-  ["d", day], ["day", day], ["days", day],
-  ["w", week], ["week", week], ["weeks", week],
+  ["s", second],
+  ["second", second],
+  ["seconds", second],
+  ["m", minute],
+  ["minute", minute],
+  ["minutes", minute],
+  ["h", hour],
+  ["hour", hour],
+  ["hours", hour],
+  ["d", day],
+  ["day", day],
+  ["days", day],
+  ["w", week],
+  ["week", week],
+  ["weeks", week],
 ]);
 
 /** The longest duration that is taken: 100 years of 365.25 days. Longer ones are far more often a mistake of units than meant. */

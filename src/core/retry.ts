@@ -37,17 +37,26 @@ export type NextRetry = { readonly delayMs: number } | "stop";
  */
 export function planRetry(policy: RetryPolicy | undefined, what: string): RetryPlan {
   if (policy === undefined) return defaultPlan;
-  if (typeof policy !== "object" || policy === null || Array.isArray(policy)) throw invalid(`The option retry of ${what} must be an object like { attempts: 3 }.`);
+  if (typeof policy !== "object" || policy === null || Array.isArray(policy))
+    throw invalid(`The option retry of ${what} must be an object like { attempts: 3 }.`);
   const stray = Object.keys(policy).find((key) => !policyKeys.has(key));
-  if (stray !== undefined) throw invalid(`The option retry of ${what} has no field ${JSON.stringify(stray)}. Its fields are ${[...policyKeys].join(", ")}.`);
+  if (stray !== undefined)
+    throw invalid(`The option retry of ${what} has no field ${JSON.stringify(stray)}. Its fields are ${[...policyKeys].join(", ")}.`);
   const { attempts = retryDefaults.attempts, factor = retryDefaults.factor, when } = policy;
   if (!(attempts === Infinity || (Number.isInteger(attempts) && attempts >= 1))) {
-    throw invalid(`retry.attempts of ${what} is ${String(attempts)}. Give a whole number from 1 (which means: no second attempt), or Infinity.`);
+    throw invalid(
+      `retry.attempts of ${what} is ${String(attempts)}. Give a whole number from 1 (which means: no second attempt), or Infinity.`,
+    );
   }
-  if (typeof factor !== "number" || !(factor >= 1 && factor <= 1000)) throw invalid(`retry.factor of ${what} is ${String(factor)}. Give a number from 1 to 1000.`);
-  if (when !== undefined && typeof when !== "function") throw invalid(`retry.when of ${what} must be a function of the error that says whether to try again.`);
+  if (typeof factor !== "number" || !(factor >= 1 && factor <= 1000))
+    throw invalid(`retry.factor of ${what} is ${String(factor)}. Give a number from 1 to 1000.`);
+  if (when !== undefined && typeof when !== "function")
+    throw invalid(`retry.when of ${what} must be a function of the error that says whether to try again.`);
   const backoffMs = policy.backoff === undefined ? retryDefaults.backoffMs : parseDuration(policy.backoff, `retry.backoff of ${what}`);
-  const longestMs = policy.maxBackoff === undefined ? Math.max(retryDefaults.maxBackoffMs, backoffMs) : parseDuration(policy.maxBackoff, `retry.maxBackoff of ${what}`);
+  const longestMs =
+    policy.maxBackoff === undefined
+      ? Math.max(retryDefaults.maxBackoffMs, backoffMs)
+      : parseDuration(policy.maxBackoff, `retry.maxBackoff of ${what}`);
   return { attempts, backoffMs, factor, maxBackoffMs: longestMs, when };
 }
 
@@ -94,8 +103,18 @@ const defaultPlan: RetryPlan = {
 const policyKeys: ReadonlySet<string> = new Set<keyof RetryPolicy>(["attempts", "backoff", "factor", "maxBackoff", "when"]);
 
 const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "invalid_argument", "invalid_duration", "invalid_id", "invalid_input", "duplicate_definition", "unserializable", "payload_too_large",
-  "context_misuse", "cancelled", "terminated", "outcome_unknown", "id_conflict",
+  "invalid_argument",
+  "invalid_duration",
+  "invalid_id",
+  "invalid_input",
+  "duplicate_definition",
+  "unserializable",
+  "payload_too_large",
+  "context_misuse",
+  "cancelled",
+  "terminated",
+  "outcome_unknown",
+  "id_conflict",
 ]);
 
 function asks(when: (error: unknown) => boolean, error: unknown): boolean {

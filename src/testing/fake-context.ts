@@ -102,7 +102,10 @@ class Fake implements FakeContext {
     this.#note("activity", def.name, [def, ...args]);
     const { activity } = this.#options;
     if (activity !== undefined) return (await activity(def, args[0])) as R;
-    if (!hasCode(def)) throw unanswered(`activityRef(${JSON.stringify(def.name)}) has no code to run: give the fake context an answer, fakeContext({ activity: (def, input) => … })`);
+    if (!hasCode(def))
+      throw unanswered(
+        `activityRef(${JSON.stringify(def.name)}) has no code to run: give the fake context an answer, fakeContext({ activity: (def, input) => … })`,
+      );
     const input = await parseInput(def.input, args[0], `The input of activity ${JSON.stringify(def.name)}`);
     return await def.run(input as I, fakeStep({ idempotencyKey: `fake-${def.name}` }));
   }
@@ -167,9 +170,12 @@ class Fake implements FakeContext {
   }
 
   #unreceived<O>(names: string, wait: Wait<O> | undefined): O {
-    if (wait === undefined) throw unanswered(`nothing is there to receive for ${names}, and the wait has no timeout: give the fake context its messages, fakeContext({ messages: [m.of(value)] })`);
+    if (wait === undefined)
+      throw unanswered(
+        `nothing is there to receive for ${names}, and the wait has no timeout: give the fake context its messages, fakeContext({ messages: [m.of(value)] })`,
+      );
     this.#nowMs += parseDuration(wait.timeout, "the timeout of ctx.receive");
-    if ("otherwise" in wait) return wait.otherwise as O;
+    if ("otherwise" in wait) return wait.otherwise;
     throw new TimeoutError(`No message ${names} came in time (in a fake context that has none left).`);
   }
 }

@@ -35,7 +35,7 @@ export async function compile(folder: string, compiler: Compiler, project: Proje
   const declarations = join(dirname(folder), "declarations");
   const options = {
     ...userOptions,
-    paths: { perdure: [join(declarations, "index.d.ts")], "perdure/testing": [join(declarations, "testing", "index.d.ts")] },
+    paths: { perdure: [join(declarations, "index.d.ts")] },
     ...project.options,
   };
   const config = join(folder, "tsconfig.json");

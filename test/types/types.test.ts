@@ -29,7 +29,9 @@ const settings = {
   "with DOM, without Node's types": { lib: ["es2023", "dom", "dom.iterable"], types: [] },
 } as const;
 
-const variants = versions.flatMap((version) => Object.keys(settings).map((setting) => ({ version, setting: setting as keyof typeof settings })));
+const variants = versions.flatMap((version) =>
+  Object.keys(settings).map((setting) => ({ version, setting: setting as keyof typeof settings })),
+);
 
 test("what must compile compiles and what must not does not, on every compiler, with and without DOM and exact optional properties", async () => {
   const outputs = await inPairs(variants, async ({ version, setting }) => {
@@ -37,7 +39,7 @@ test("what must compile compiles and what must not does not, on every compiler, 
     const output = await compile(folder, version, { files: [...cases, ...mistakes], options: settings[setting] });
     return { version, setting, output };
   });
-  expect(outputs).toEqual(variants.map((variant) => ({ ...variant, output: "" })));
+  expect(outputs).toEqual(variants.map(({ version, setting }) => ({ version, setting, output: "" })));
 }, 180_000);
 
 test("the declarations themselves are sound on every compiler, with library checks on", async () => {
@@ -123,7 +125,9 @@ test("300 workflows, each with an activity, a message and a start, stay under 40
 }, 120_000);
 
 function manyWorkflows(howMany: number): string {
-  const parts = ['import { activity, message, workflow } from "perdure"; import type { Client } from "perdure"; declare const client: Client;'];
+  const parts = [
+    'import { activity, message, workflow } from "perdure"; import type { Client } from "perdure"; declare const client: Client;',
+  ];
   for (let n = 0; n < howMany; n++) {
     parts.push(`
 interface Order${n} { id: number; items: { sku: string; quantity: number }[]; kind: "order-${n}" }

@@ -1,6 +1,17 @@
 // Generic helpers, references, recursion, and contexts that are passed on.
 import { activity, activityRef, message, workflow, workflowRef } from "perdure";
-import type { ActivityRef, AnyActivity, AnyWorkflow, Client, Duration, Handle, InputOf, ResultOf, WorkflowContext, WorkflowRef } from "perdure";
+import type {
+  ActivityRef,
+  AnyActivity,
+  AnyWorkflow,
+  Client,
+  Duration,
+  Handle,
+  InputOf,
+  ResultOf,
+  WorkflowContext,
+  WorkflowRef,
+} from "perdure";
 import { check } from "./check.js";
 import type { Same } from "./check.js";
 
@@ -46,7 +57,9 @@ check<Same<typeof sizesElsewhere, WorkflowRef<string[], number[]>>>();
 const sizeElsewhere = activityRef<typeof size>("size");
 check<Same<InputOf<typeof sizeElsewhere>, string>>();
 export async function elsewhere(): Promise<void> {
-  const total = await context.activity(sizeElsewhere, "file", { retry: { attempts: 2, backoff: "1s", when: (error) => error instanceof TypeError } });
+  const total = await context.activity(sizeElsewhere, "file", {
+    retry: { attempts: 2, backoff: "1s", when: (error) => error instanceof TypeError },
+  });
   check<Same<typeof total, number>>();
   const list = await client.execute(sizesElsewhere, ["a"]);
   check<Same<typeof list, number[]>>();
@@ -62,8 +75,12 @@ export const selfTyped = workflow("self-typed", async (ctx, n: number): Promise<
   return below + 1;
 });
 check<Same<typeof selfTyped extends WorkflowRef<number, number> ? true : false, true>>();
-export const ping = workflow("ping", async (ctx, n: number): Promise<string> => (n === 0 ? "ping" : ctx.step("pong", () => client.execute(pong, n - 1))));
-export const pong = workflow("pong", async (ctx, n: number): Promise<string> => (n === 0 ? "pong" : ctx.step("ping", () => client.execute(ping, n - 1))));
+export const ping = workflow("ping", async (ctx, n: number): Promise<string> =>
+  n === 0 ? "ping" : ctx.step("pong", () => client.execute(pong, n - 1)),
+);
+export const pong = workflow("pong", async (ctx, n: number): Promise<string> =>
+  n === 0 ? "pong" : ctx.step("ping", () => client.execute(ping, n - 1)),
+);
 check<Same<ResultOf<typeof ping>, string>>();
 
 // lists of definitions of all types

@@ -55,7 +55,11 @@ export const anything = workflow("anything", async (_ctx, input: any) => input a
 export const unknown = workflow("unknown", async (_ctx, input: unknown) => typeof input);
 
 // options know the input
-export const withId = workflow("with-id", async (_ctx, order: Order) => order, { id: (order) => `order-${order.id}`, version: "2", timeout: "1 hour" });
+export const withId = workflow("with-id", async (_ctx, order: Order) => order, {
+  id: (order) => `order-${order.id}`,
+  version: "2",
+  timeout: "1 hour",
+});
 check<Same<InputOf<typeof withId>, Order>>();
 
 // starting each of them

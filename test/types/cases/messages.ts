@@ -21,7 +21,11 @@ export async function sends(): Promise<void> {
   await handle.send(cancelled, undefined, { key: "once" });
   await handle.send(note);
   await handle.send(note, "text");
-  await client.start(workflow("any", async () => 1), undefined, { send: [approved.of(true), cancelled.of(), note.of(), note.of("text")] });
+  await client.start(
+    workflow("any", async () => 1),
+    undefined,
+    { send: [approved.of(true), cancelled.of(), note.of(), note.of("text")] },
+  );
 }
 
 export async function receives(): Promise<void> {

@@ -19,7 +19,9 @@ export const arktypePlain = workflow("arktype-plain", async (_ctx, input) => inp
 check<Same<InputOf<typeof arktypePlain>, { qty: number }>>();
 
 // transforming: callers pass one type, the function sees another
-export const zodDate = workflow("zod-date", async (_ctx, when) => when.getTime(), { input: z.string().transform((text) => new Date(text)) });
+export const zodDate = workflow("zod-date", async (_ctx, when) => when.getTime(), {
+  input: z.string().transform((text) => new Date(text)),
+});
 check<Same<InputOf<typeof zodDate>, string>>();
 export const valibotDate = activity("valibot-date", async (when) => when.getTime(), {
   input: v.pipe(
@@ -29,11 +31,15 @@ export const valibotDate = activity("valibot-date", async (when) => when.getTime
   timeout: "5s",
 });
 check<Same<typeof valibotDate, Activity<string, number>>>();
-export const arktypeDate = workflow("arktype-date", async (_ctx, when) => when.getTime(), { input: type("string").pipe((text) => new Date(text)) });
+export const arktypeDate = workflow("arktype-date", async (_ctx, when) => when.getTime(), {
+  input: type("string").pipe((text) => new Date(text)),
+});
 check<Same<InputOf<typeof arktypeDate>, string>>();
 
 // defaulted and optional
-export const zodDefault = workflow("zod-default", async (_ctx, input) => input.qty.toFixed(), { input: z.object({ qty: z.number().default(1) }) });
+export const zodDefault = workflow("zod-default", async (_ctx, input) => input.qty.toFixed(), {
+  input: z.object({ qty: z.number().default(1) }),
+});
 check<Same<InputOf<typeof zodDefault>, { qty?: number | undefined }>>();
 export const valibotDefault = workflow("valibot-default", async (_ctx, n) => n.toFixed(), { input: v.optional(v.number(), 1) });
 check<Same<InputOf<typeof valibotDefault>, number | undefined>>();

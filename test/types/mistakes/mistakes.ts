@@ -1,13 +1,14 @@
 // What must not compile. The test also takes the directives away and holds what the compiler then says against mistakes.txt:
 // these texts are the first thing that a user in error reads.
 import { activity, message, workflow, workflowRef } from "perdure";
-import type { ActivityContext, ActivityRef, Client, Handle, Launch, Message, Workflow, WorkflowContext } from "perdure";
+import type { ActivityContext, ActivityRef, Backend, Client, Handle, Launch, Message, Workflow, WorkflowContext } from "perdure";
 import { z } from "zod";
 
 declare const client: Client;
 declare const ctx: WorkflowContext;
 declare const handle: Handle<number>;
 declare const launch: Launch;
+declare const backend: Backend;
 interface Order {
   id: number;
 }
@@ -98,9 +99,9 @@ export async function kinds(): Promise<void> {
   // @ts-expect-error a name is not a definition
   await client.start("fulfil", { id: 1 });
   // @ts-expect-error an activity is not a workflow
-  await launch({ backend: { kind: "memory", open: async () => Promise.reject(new Error()) }, workflows: [print] });
+  await launch({ backend, workflows: [print] });
   // @ts-expect-error a reference has no code to run
-  await launch({ backend: { kind: "memory", open: async () => Promise.reject(new Error()) }, workflows: [workflowRef<typeof fulfil>("fulfil")] });
+  await launch({ backend, workflows: [workflowRef<typeof fulfil>("fulfil")] });
   // @ts-expect-error a reference takes the type of a workflow
   workflowRef<typeof print>("fulfil");
   // @ts-expect-error a workflow of another input
