@@ -51,8 +51,14 @@ test("isPerdureError knows its own by a brand, also those of another copy of the
 
 test("what users throw is no error of perdure's, and holds what retrying needs as plain properties", () => {
   expect(isPerdureError(new NonRetryableError("no"))).toBe(false);
-  expect({ ...new NonRetryableError("no", { cause: 1 }) }).toEqual({ retryable: false, name: "NonRetryableError" });
-  expect({ ...new RetryAfterError("later", "30s") }).toEqual({ delay: "30s", name: "RetryAfterError" });
+  expect(Object.entries(new NonRetryableError("no", { cause: 1 }))).toEqual([
+    ["retryable", false],
+    ["name", "NonRetryableError"],
+  ]);
+  expect(Object.entries(new RetryAfterError("later", "30s"))).toEqual([
+    ["delay", "30s"],
+    ["name", "RetryAfterError"],
+  ]);
   expect(new NonRetryableError("no", { cause: 1 }).cause).toBe(1);
 });
 

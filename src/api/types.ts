@@ -3,5 +3,3 @@ export type * from "./client-types.js";
 export type * from "./context-types.js";
 export type * from "./definition-types.js";
 export type * from "./shape-types.js";
-export type { Duration, DurationUnit } from "../core/duration.js";
-export type { RetryPolicy } from "../core/retry.js";
