@@ -184,7 +184,7 @@ export interface RunInfo {
   /** What it waits for; empty when it has ended. */
   readonly waitingFor: readonly WaitingFor[];
   /** The worker that drives it, if any. */
-  readonly workerId?: string | undefined;
+  readonly worker?: { readonly id: string } | undefined;
   /** How many times in a row a process ended while it drove this run; at the limit the run is parked as `poisoned`. */
   readonly crashCount: number;
   /** Why it is parked, if it is. It goes on when the cause is mended: nothing is lost meanwhile. */
