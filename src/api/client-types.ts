@@ -34,12 +34,14 @@ export interface LaunchOptions extends ConnectOptions {
   /** The activities that this process runs. */
   readonly activities?: readonly AnyActivity[] | undefined;
   /** How much this process does at once. Runs that wait (for time, messages or activities) do not count. */
-  readonly concurrency?: {
-    /** Runs that are driven at once. Default: 1000. */
-    readonly runs?: number | undefined;
-    /** Activities that are executed at once. Default: 100. */
-    readonly activities?: number | undefined;
-  } | undefined;
+  readonly concurrency?:
+    | {
+        /** Runs that are driven at once. Default: 1000. */
+        readonly runs?: number | undefined;
+        /** Activities that are executed at once. Default: 100. */
+        readonly activities?: number | undefined;
+      }
+    | undefined;
   /** How long this process may be silent before others take its work over; a process that died is noticed within a second anyhow. Default: 10 seconds; at least 500 ms. */
   readonly lease?: Duration | undefined;
   /** How many idle runs are kept in memory to save a replay, at 2 to 4 kB each. Default: 1000. */
