@@ -1,4 +1,6 @@
-// For tests of code that uses perdure.
+// For tests of code that uses perdure, and of stores for it.
 
 export { fakeContext, fakeStep } from "./fake-context.js";
 export type { FakeCall, FakeContext, FakeContextOptions } from "./fake-context.js";
+export { backendConformance } from "./conformance/index.js";
+export type { ConformanceOptions, ConformanceTarget } from "./conformance/index.js";

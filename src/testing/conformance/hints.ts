@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import type { Checks } from "./lab.js";
+import { completed, turnOf } from "./samples.js";
+
+/** Hints may be lost, so most of what can be asked of them is that they do no harm. */
+export const hints = ({ areExpected }: { readonly areExpected: boolean }): Checks => ({
+  async "nobody is called any more after stopping, or after closing"(lab) {
+    const [stopped, closed] = [await lab.open(), await lab.open()];
+    let calls = 0;
+    const subscription = stopped.onHint(() => (calls += 1));
+    subscription.stop();
+    subscription.stop();
+    closed.onHint(() => (calls += 1));
+    await closed.close();
+    const witness = await lab.open();
+    await lab.start();
+    await lab.claimOnly(await lab.worker({ store: witness }));
+    await lab.until(lab.store.now() + 50);
+    assert.equal(calls, 0);
+  },
+
+  async "stopping one subscription leaves the others"(lab) {
+    const second = await lab.open();
+    let isCalled = false;
+    second.onHint(() => assert.fail("called after it was stopped")).stop();
+    second.onHint(() => (isCalled = true));
+    await lab.start();
+    if (areExpected) await lab.eventually("the hint", async () => isCalled);
+    assert.equal((await second.listRuns({ limit: 1 })).length, 1);
+  },
+
+  ...(areExpected && {
+    async "another process hears of new work and of the end of a run"(lab) {
+      const second = await lab.open();
+      let calls = 0;
+      second.onHint(() => (calls += 1));
+      const worker = await lab.worker();
+      const run = await lab.start();
+      await lab.eventually("a hint of the start", async () => calls > 0);
+      const claimed = await lab.claimOnly(worker);
+      await lab.until(lab.store.now() + 50);
+      calls = 0;
+      await lab.do(turnOf(claimed, completed));
+      await lab.eventually("a hint of the end", async () => calls > 0);
+      assert.equal((await second.findRuns([run]))[0]?.run.status, "completed");
+    },
+  }),
+});

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { StoreFailure } from "../../backend/index.js";
+import { expectStatus } from "./assertions.js";
+import type { Checks } from "./lab.js";
+import { completed, driving, finishOf, lineOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "./samples.js";
+
+export const isolation: Checks = {
+  async "an empty batch is no trouble"(lab) {
+    assert.deepEqual(await lab.store.apply([]), []);
+  },
+
+  async "refused members of a batch neither hurt nor touch the others"(lab) {
+    const worker = await lab.worker();
+    const [good, stale, unseen] = [await lab.drive(worker, {}, { tasks: [taskOf(1)] }), await lab.drive(worker), await lab.drive(worker)];
+    const ended = await lab.drive(worker, {}, { next: completed });
+    expectStatus(await lab.do(sendOf(unseen, "k")), "sent");
+    const task = await lab.claimOnlyTask(worker);
+    let outcomes: readonly { readonly status: string }[] = [];
+    await lab.assertUntouched([stale, unseen, ended], async () => {
+      outcomes = await lab.store.apply([
+        turnOf({ ...stale, epoch: 0 }, driving),
+        startOf(sampleRun({ workflowId: stale.workflowId, runId: "another" })),
+        startOf(sampleRun({ workflowId: "new", runId: "new run" })),
+        turnOf({ ...stale, lastSeq: 7 }, driving),
+        sendOf(ended, "k"),
+        turnOf(good, driving),
+        sendOf({ workflowId: "none" }, "k"),
+        sendOf(unseen, "k"),
+        turnOf(unseen, completed, { inboxSeen: 0 }),
+        finishOf({ ...task, epoch: task.epoch + 1 }),
+        finishOf(task),
+        finishOf(task),
+        { type: "resume", target: stale },
+        sendOf(good, "k"),
+      ]);
+    });
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      "fenced exists started fenced not_running committed not_found duplicate unseen_inbox gone finished gone not_parked sent".split(" "),
+    );
+    const { run, unread } = await lab.look(good);
+    assert.deepEqual([run.lastSeq, unread.map(({ kind }) => kind)], [2, ["activity_completed", "message"]]);
+    assert.equal((await lab.look({ runId: "new run" })).run.status, "running");
+  },
+
+  async "outcomes stand at the index of their operations, however many there are"(lab) {
+    const operations = Array.from({ length: 500 }, (_, index) => startOf(sampleRun({ workflowId: `w${index % 400}`, runId: `r${index}` })));
+    const outcomes = await lab.store.apply(operations);
+    assert.equal(outcomes.length, 500);
+    for (const [index, outcome] of outcomes.entries()) {
+      if (index < 400) assert.equal((await lab.look({ runId: `r${index}` })).run.key, expectStatus(outcome, "started").key);
+      else assert.equal(expectStatus(outcome, "exists").run.workflowId, `w${index - 400}`);
+    }
+  },
+
+  async "a batch that is refused as a whole has written nothing, and the store goes on"(lab) {
+    const run = await lab.drive(await lab.worker());
+    await lab.assertUntouched([run], async () => {
+      try {
+        // Lines that repeat a number are a bug of the caller: a store may call it fenced, or refuse the batch.
+        const [sent, turn] = await lab.store.apply([
+          sendOf({ workflowId: "none" }, "k"),
+          turnOf(run, driving, { events: [lineOf(2), lineOf(2)] }),
+        ]);
+        expectStatus(sent, "not_found");
+        expectStatus(turn, "fenced");
+      } catch (failure) {
+        assert.ok(
+          failure instanceof StoreFailure && failure.outcome === "none" && !failure.transient,
+          `a lasting StoreFailure that wrote nothing: ${String(failure)}`,
+        );
+      }
+    });
+    expectStatus(await lab.do(turnOf(run, driving)), "committed");
+  },
+};

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import type { Payload } from "../../backend/index.js";
+import { assertSamePayload, expectStatus } from "./assertions.js";
+import type { Checks } from "./lab.js";
+import { driving, finishOf, lineOf, messageOf, parked, sendOf, taskOf, turnOf } from "./samples.js";
+
+/** Ids and names as people choose them. The engine keeps NUL and halves of surrogate pairs away from stores. */
+const strangeNames: readonly string[] = [
+  "__proto__",
+  "constructor",
+  "0",
+  "null",
+  " leading and trailing ",
+  "trailing",
+  "trailing ",
+  "Case",
+  "case",
+  "\u00e9",
+  "e\u0301",
+  "ß",
+  "ss",
+  "line\nbreak\ttab",
+  "quote ' double \" back \\ semi ; -- /* ` $1 ? :x @y %s",
+  "😀 emoji 👩‍👩‍👧",
+  "\u202Ertl\u200B\uFEFF",
+  "\uFFFF\u{10FFFF}",
+  "\u0001\u007F",
+  "x".repeat(1000),
+  `${"x".repeat(999)}y`,
+];
+
+const megabyte = 1024 * 1024;
+
+const strangePayloads: readonly Payload[] = [
+  "",
+  "null",
+  '"\\u0000 é 😀 \u2028"',
+  "x'00'",
+  "not json",
+  new Uint8Array(0),
+  Uint8Array.from({ length: 256 }, (_, index) => index),
+  new TextEncoder().encode("text as bytes"),
+  new Uint8Array([0xff, 0xfe, 0x00]).subarray(1),
+  "ä".repeat(megabyte / 2),
+  Uint8Array.from({ length: megabyte }, (_, index) => (index * 31) % 256),
+];
+
+export const values: Checks = {
+  async "ids and names that differ at all are different, and come back exactly"(lab) {
+    const worker = await lab.worker();
+    for (const text of strangeNames) {
+      const outcome = await lab.start({ workflowId: text, runId: `run ${text}`, name: text, version: text, inputHash: text });
+      assert.equal(outcome.workflowId, text);
+    }
+    for (const text of strangeNames) {
+      const [byWorkflowId, byRunId] = await lab.store.findRuns([{ workflowId: text }, { runId: `run ${text}` }]);
+      assert.deepEqual(byWorkflowId, byRunId);
+      const run = byRunId?.run;
+      assert.deepEqual([run?.workflowId, run?.runId, run?.name, run?.version, run?.inputHash], [text, `run ${text}`, text, text, text]);
+      assert.equal((await lab.claimOnly(worker, { names: [text] })).workflowId, text);
+    }
+  },
+
+  async "dedupe keys, message names and task names that differ at all are different, and come back exactly"(lab) {
+    const worker = await lab.worker();
+    const run = await lab.drive(worker, {}, { tasks: strangeNames.map((name, index) => taskOf(index + 1, { name, queue: name })) });
+    for (const text of strangeNames) expectStatus(await lab.do(sendOf(run, text, { item: messageOf("1", text) })), "sent");
+    for (const text of strangeNames) {
+      expectStatus(await lab.do(sendOf(run, text)), "duplicate");
+      const task = await lab.claimOnlyTask(worker, [text]);
+      assert.deepEqual([task.name, task.queue], [text, text]);
+    }
+    assert.deepEqual(
+      (await lab.look(run)).unread.map(({ name }) => name),
+      strangeNames,
+    );
+  },
+
+  async "payloads come back as they were given, text as text and bytes as bytes"(lab) {
+    const worker = await lab.worker();
+    const [first = "", ...rest] = strangePayloads;
+    for (const payload of [first, ...rest]) {
+      const started = await lab.start({}, { input: payload, messages: [messageOf(payload)] });
+      const [inbox] = await lab.store.loadInboxes([{ key: started.key, above: 0 }]);
+      assertSamePayload(inbox?.[0]?.payload ?? null, payload, "input");
+      assertSamePayload(inbox?.[1]?.payload ?? null, payload, "first message");
+
+      const run = await lab.drive(worker, {}, { events: [lineOf(1, { payload })], tasks: [taskOf(1, { input: payload })] });
+      const [line] = await lab.store.loadHistory({ key: run.key, fromSeq: 1, limit: 1 });
+      assertSamePayload(line?.payload ?? null, payload, "history");
+      const task = await lab.claimOnlyTask(worker);
+      assertSamePayload(task.input, payload, "task");
+      expectStatus(await lab.do(finishOf(task, { payload })), "finished");
+      const [items] = await lab.store.loadInboxes([{ key: run.key, above: 0 }]);
+      assertSamePayload(items?.[0]?.payload ?? null, payload, "outcome");
+
+      const end = turnOf({ ...run, inboxCount: 1 }, { state: "ended", status: "completed" }, { events: [lineOf(2, { payload })] });
+      expectStatus(await lab.do(end), "committed");
+      const [found] = await lab.store.findRuns([run]);
+      assertSamePayload(found?.last?.payload ?? null, payload, "result");
+    }
+  },
+
+  async "a store shares no bytes with its callers"(lab) {
+    const worker = await lab.worker();
+    const mine = new Uint8Array([1, 2, 3]);
+    const run = await lab.drive(worker, {}, { events: [lineOf(1, { payload: mine })] });
+    mine.fill(9);
+    const read = async (): Promise<Payload | null | undefined> =>
+      (await lab.store.loadHistory({ key: run.key, fromSeq: 1, limit: 1 }))[0]?.payload;
+    const first = await read();
+    assertSamePayload(first ?? null, new Uint8Array([1, 2, 3]));
+    assert.ok(first instanceof Uint8Array);
+    first.fill(8);
+    assertSamePayload((await read()) ?? null, new Uint8Array([1, 2, 3]));
+  },
+
+  async "times far away and long reasons are kept exactly"(lab) {
+    const worker = await lab.worker();
+    const farAway = 8_640_000_000_000_000;
+    const sleeper = await lab.drive(worker, { deadlineAt: farAway }, { next: { state: "idle", dueAt: farAway } });
+    assert.deepEqual([(await lab.look(sleeper)).run.dueAt, (await lab.look(sleeper)).run.deadlineAt], [farAway, farAway]);
+    assert.equal((await lab.store.claimRuns({ worker, names: ["order"], limit: 1, suspects: 0 })).nextDueAt, farAway);
+    const reason = { code: "internal", message: "ä".repeat(2000), report: 'a "report"\n'.repeat(500) } as const;
+    const run = await lab.drive(worker, {}, { next: parked(null, reason), events: [] });
+    assert.deepEqual((await lab.look(run)).run.parkReason, reason);
+  },
+
+  async "a commit may be large"(lab) {
+    const worker = await lab.worker();
+    const run = await lab.drive(worker);
+    const events = Array.from({ length: 1000 }, (_, index) => lineOf(index + 2));
+    const commands = Array.from({ length: 1000 }, (_, index) => taskOf(index + 1));
+    expectStatus(await lab.do(turnOf(run, driving, { events, tasks: commands })), "committed");
+    assert.equal((await lab.store.loadHistory({ key: run.key, fromSeq: 2, limit: 5000 })).length, 1000);
+    assert.equal((await lab.store.claimTasks({ worker, names: ["charge"], limit: 5000 })).tasks.length, 1000);
+    expectStatus(
+      await lab.do(turnOf({ ...run, lastSeq: 1001 }, driving, { withdrawnTasks: commands.map(({ command }) => command) })),
+      "committed",
+    );
+    assert.deepEqual((await lab.store.inspectOwned(worker)).tasks, []);
+  },
+};
