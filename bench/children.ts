@@ -51,7 +51,7 @@ export function openPost(channel: Channel, goneEvent: "exit" | "disconnect"): Po
   });
   return {
     // A message to a process that is just being killed is lost, which is what the kill is for.
-    tell: (message) => void channel.send(message, () => {}),
+    tell: (message) => channel.send(message, () => {}),
     hear: <M extends Message>(type: M["type"]) =>
       new Promise<M>((resolve, reject) => {
         const early = waiting.get(type)?.shift();
