@@ -22,6 +22,10 @@ export type { Duration, DurationUnit } from "./core/duration.js";
 export type { RetryPolicy } from "./core/retry.js";
 
 // run them
+export { connect, launch } from "./api/launch.js";
+export { compression } from "./codec/compression.js";
+export { encryption } from "./codec/encryption.js";
+export type { PayloadCodec, PayloadContext } from "./codec/codec.js";
 export type { Backend } from "./backend/backend.js";
 export type {
   Client,
@@ -39,6 +43,7 @@ export type {
 } from "./api/client-types.js";
 
 // look at them
+export type { HistoryCommand, HistoryEvent } from "./api/history-types.js";
 export type { ErrorInfo, Filter, ParkedInfo, RunInfo, RunStatus, WaitingFor } from "./api/client-types.js";
 export type { InputIssue } from "./api/schema.js";
 

@@ -36,6 +36,8 @@ export interface MachineOptions {
   readonly encode: (value: unknown, what: string) => string;
   /** Calls the workflow function; the guard marks it as workflow code here. Default: calls it. */
   readonly enter?: ((call: () => void) => void) | undefined;
+  /** Told when the code is caught using ctx, returning or throwing outside of a turn: nothing else would wake the driver then. */
+  readonly onFrozen?: (() => void) | undefined;
 }
 
 /** An operation that the code may be waiting for. */
@@ -71,15 +73,15 @@ export type TurnState =
 export interface TurnResult {
   /** What this turn asked for, in order. */
   readonly commands: readonly Command[];
-  /** Operations that were pending before and that this turn cancelled. */
-  readonly withdrawn: readonly number[];
+  /** Operations that this turn cancelled or no longer needs. */
+  readonly withdrawn: readonly Command[];
   /** To be written once the turn is committed; empty on replay. */
   readonly logs: readonly LogLine[];
   readonly outcome: TurnState;
 }
 
 const ignore = (): void => {};
-const noNumbers: readonly number[] = [];
+const noCommands: readonly Command[] = [];
 const noLogs: readonly LogLine[] = [];
 const waiting: TurnState = { state: "waiting" };
 
@@ -90,7 +92,11 @@ export class RunMachine {
   readonly facts: RunFacts;
   readonly random: SeededRandom;
   readonly uuids: SeededRandom;
+  /** What the code waits for, in command order. */
   readonly pending = new Map<number, Pending>();
+  /** The numbers among them that have a due time, and those that wait for messages: the driver asks for these after every turn. */
+  readonly timed = new Set<number>();
+  readonly receivers = new Set<number>();
   /** Time of the current event, in ms: what `ctx.now()` answers. */
   nowMs = 0;
   /** Lines of history so far, the current one included. */
@@ -102,7 +108,7 @@ export class RunMachine {
   #recorded: readonly CommandRecord[] | undefined;
   #recordedIndex = 0;
   #commands: Command[] = [];
-  #withdrawn: number[] | undefined;
+  #withdrawn: Command[] | undefined;
   #logs: LogLine[] | undefined;
   #outcome: { readonly threw: boolean; readonly value: unknown } | undefined;
   #divergence: Divergence | undefined;
@@ -172,7 +178,7 @@ export class RunMachine {
     this.#inTurn = false;
     const result: TurnResult = {
       commands: this.#commands,
-      withdrawn: this.#withdrawn ?? noNumbers,
+      withdrawn: this.#withdrawn ?? noCommands,
       logs: this.#logs ?? noLogs,
       outcome: this.#turnState(),
     };
@@ -181,7 +187,9 @@ export class RunMachine {
 
   /** Freezes the run: from now on its code is left waiting for ever, and the driver parks it. */
   freeze(divergence: Divergence): void {
-    this.#divergence ??= divergence;
+    if (this.#divergence !== undefined) return;
+    this.#divergence = divergence;
+    if (!this.#inTurn) this.#options.onFrozen?.();
   }
 
   // What the context calls. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,20 +222,21 @@ export class RunMachine {
       resolve = onResolve as (value: unknown) => void;
       reject = onReject;
     });
-    this.pending.set(command.number, { command, scope, promise, resolve, reject, keys: wait?.keys, otherwise: wait?.otherwise, attempt: 1, retryAt: null });
+    this.#add({ command, scope, promise, resolve, reject, keys: wait?.keys, otherwise: wait?.otherwise, attempt: 1, retryAt: null });
     return promise;
   }
 
   /** Enters a command that settles no promise: it calls back when its time has come. */
   issueTimer(scope: Scope, command: Command, onFired: () => void): void {
     if (this.#admits("opened a scope") && this.#enter(command)) {
-      this.pending.set(command.number, { command, scope, promise: undefined, resolve: onFired, reject: ignore, keys: undefined, otherwise: undefined, attempt: 1, retryAt: null });
+      this.#add({ command, scope, promise: undefined, resolve: onFired, reject: ignore, keys: undefined, otherwise: undefined, attempt: 1, retryAt: null });
     }
   }
 
   /** Forgets an operation whose outcome no longer matters. */
   withdraw(number: number): void {
-    if (this.pending.delete(number)) (this.#withdrawn ??= []).push(number);
+    const pending = this.#remove(number);
+    if (pending !== undefined) (this.#withdrawn ??= []).push(pending.command);
   }
 
   /** Cancels a scope: first every abort listener fires, then its pending operations reject in command order, all in this drain. */
@@ -309,12 +318,24 @@ export class RunMachine {
   }
 
   #take(number: number, kind: TurnEvent["kind"]): Pending | undefined {
+    const pending = this.#remove(number);
+    if (pending === undefined) this.#unexpected(number, kind);
+    return pending;
+  }
+
+  #add(pending: Pending): void {
+    const { number, kind, dueAt } = pending.command;
+    this.pending.set(number, pending);
+    if (dueAt !== null) this.timed.add(number);
+    if (kind === "receive") this.receivers.add(number);
+  }
+
+  #remove(number: number): Pending | undefined {
     const pending = this.pending.get(number);
-    if (pending === undefined) {
-      this.#unexpected(number, kind);
-      return undefined;
-    }
+    if (pending === undefined) return undefined;
     this.pending.delete(number);
+    this.timed.delete(number);
+    this.receivers.delete(number);
     return pending;
   }
 

@@ -1,0 +1,173 @@
+import type { Backend, Store } from "../backend/backend.js";
+import type { Codec } from "../codec/codec.js";
+import { codecChain } from "../codec/codec-chain.js";
+import { jsonCodec } from "../codec/json-codec.js";
+import { parseDuration } from "../core/duration.js";
+import { PerdureError } from "../errors.js";
+import { consoleLogger } from "../platform/console-logger.js";
+import { systemRuntime, type Runtime } from "../platform/runtime.js";
+import { definitionsOf } from "../worker/definitions.js";
+import { GroupCommit } from "../worker/group-commit.js";
+import { Worker, type WorkerSettings } from "../worker/worker.js";
+import type { Logger } from "./context-types.js";
+import type { Client, CloseOptions, ConnectOptions, Engine, Filter, Handle, LaunchOptions, RunInfo, StartOptions } from "./client-types.js";
+import { ClientCore } from "./client-core.js";
+import type { WorkflowRef } from "./definition-types.js";
+import { checkOptionsObject } from "./define-checks.js";
+import { ResultWaiters } from "./result-waiters.js";
+import { parseInput } from "./schema.js";
+import type { Args } from "./shape-types.js";
+
+const settingDefaults = { runs: 1000, activities: 100, warmRuns: 1000, leaseMs: 10_000, pollMs: 500, recoverMs: 400, graceMs: 10_000, resultPollMs: 1000 } as const;
+const leaseMinMs = 500;
+
+/**
+ * Starts an engine: a client and a worker that drives runs of the given workflows and executes the given activities. Resolves when the store is open
+ * and the worker is entered. It keeps the process alive until it is closed.
+ * @throws PerdureError `duplicate_definition` · `invalid_argument` · `backend_mismatch` · `backend_unavailable` · `driver_missing` and others of the store
+ * @example
+ * const engine = await launch({ backend: sqlite("orders.db"), workflows: [fulfil], activities: [printLabel] });
+ * const result = await engine.execute(fulfil, order, { id: `order-${order.id}` });
+ * await engine.close();
+ */
+export function launch(options: LaunchOptions): Promise<Engine> {
+  return launchWith(options, systemRuntime());
+}
+
+/**
+ * Connects a client, for a process that starts and looks at runs and drives none.
+ * @throws PerdureError what opening the store throws
+ * @example const client = await connect({ backend: sqlite("orders.db") });
+ */
+export function connect(options: ConnectOptions): Promise<Client> {
+  return connectWith(options, systemRuntime());
+}
+
+/** `launch` on a runtime of one's own: virtual time for the simulator and for tests. */
+export async function launchWith(options: LaunchOptions, runtime: Runtime): Promise<Engine> {
+  checkOptionsObject(options, "launch", ["backend", "errors", "logger", "codec", "workflows", "activities", "concurrency", "lease", "warmRuns", "guard"]);
+  const definitions = definitionsOf(options.workflows ?? [], options.activities ?? []);
+  const settings = readSettings(options);
+  const parts = await openParts(options, runtime);
+  const worker = new Worker({
+    ...parts,
+    definitions,
+    settings,
+    parseInput: (definition, input) => parseInput(definition.input, input, `The input of activity "${definition.name}"`),
+    enter: undefined,
+    onEnded: (facts, terminal) => parts.waiters.tell(facts.id, facts.runId, terminal),
+  });
+  try {
+    await worker.start();
+  } catch (error) {
+    await parts.store.close();
+    throw error;
+  }
+  return new OpenEngine(parts, worker);
+}
+
+/** `connect` on a runtime of one's own. */
+export async function connectWith(options: ConnectOptions, runtime: Runtime): Promise<Client> {
+  checkOptionsObject(options, "connect", ["backend", "errors", "logger", "codec"]);
+  return new OpenEngine(await openParts(options, runtime), undefined);
+}
+
+interface Parts {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly codec: Codec;
+  readonly commits: GroupCommit;
+  readonly waiters: ResultWaiters;
+  readonly logger: Logger;
+}
+
+async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Parts> {
+  if (typeof (options.backend as Partial<Backend> | undefined)?.open !== "function") {
+    throw new PerdureError("invalid_argument", 'The option backend is missing or is not a backend. Give one, for example sqlite("app.db") from "perdure/sqlite".');
+  }
+  const logger = options.logger ?? consoleLogger;
+  const codec = codecChain(jsonCodec({ errors: options.errors ?? [] }), options.codec ?? []);
+  const store = await options.backend.open(runtime);
+  const onTrouble = (failure: Error, attempt: number): void => {
+    // Short troubles (a busy file, a reconnect) are normal; those that last are worth a line, ever more rarely.
+    if (attempt >= 5 && Number.isInteger(Math.log2(attempt))) logger.warn("The store does not take writes; trying again.", { error: failure, attempt });
+  };
+  const commits = new GroupCommit({ store, runtime, onTrouble });
+  return { store, runtime, codec, commits, waiters: new ResultWaiters(store, runtime, settingDefaults.resultPollMs), logger };
+}
+
+function readSettings(options: LaunchOptions): WorkerSettings {
+  const { concurrency, lease, warmRuns } = options;
+  checkOptionsObject(concurrency, "concurrency", ["runs", "activities"]);
+  const leaseMs = lease === undefined ? settingDefaults.leaseMs : parseDuration(lease, "the option lease of launch");
+  if (leaseMs < leaseMinMs) throw new PerdureError("invalid_argument", `The option lease of launch is ${leaseMs} ms. Give at least ${leaseMinMs} ms: a shorter one is lost to any hiccup.`);
+  return {
+    runConcurrency: readCount(concurrency?.runs, settingDefaults.runs, 1, "concurrency.runs"),
+    activityConcurrency: readCount(concurrency?.activities, settingDefaults.activities, 1, "concurrency.activities"),
+    warmRuns: readCount(warmRuns, settingDefaults.warmRuns, 0, "warmRuns"),
+    leaseMs,
+    pollMs: settingDefaults.pollMs,
+    recoverMs: settingDefaults.recoverMs,
+  };
+}
+
+function readCount(value: number | undefined, byDefault: number, least: number, what: string): number {
+  if (value === undefined) return byDefault;
+  if (!Number.isInteger(value) || value < least) throw new PerdureError("invalid_argument", `The option ${what} of launch is ${String(value)}. Give a whole number from ${least}.`);
+  return value;
+}
+
+class OpenEngine implements Engine {
+  readonly #parts: Parts;
+  readonly #worker: Worker | undefined;
+  readonly #core: ClientCore;
+  readonly #hint: { stop(): void };
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: Parts, worker: Worker | undefined) {
+    this.#parts = parts;
+    this.#worker = worker;
+    this.#core = new ClientCore({ ...parts, worker });
+    this.#hint = parts.store.onHint(() => parts.waiters.hint());
+  }
+
+  get workerId(): string {
+    return this.#worker?.workerId ?? "";
+  }
+
+  start<I, R>(def: WorkflowRef<I, R>, ...args: Args<NoInfer<I>, StartOptions>): Promise<Handle<R>> {
+    const [input, options] = args as [unknown, StartOptions?];
+    return this.#core.start(def, input, options);
+  }
+
+  async execute<I, R>(def: WorkflowRef<I, R>, ...args: Args<NoInfer<I>, StartOptions>): Promise<R> {
+    return (await this.start(def, ...args)).result();
+  }
+
+  get<R = unknown>(...target: [id: string] | [def: WorkflowRef<any, R>, id: string]): Handle<R> {
+    return this.#core.handle<R>(target.length === 1 ? target[0] : target[1]);
+  }
+
+  list(filter?: Filter): AsyncIterable<RunInfo> {
+    return this.#core.list(filter);
+  }
+
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(options.grace === undefined ? settingDefaults.graceMs : parseDuration(options.grace, "the grace of close"));
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const { commits, store } = this.#parts;
+    this.#hint.stop();
+    await this.#worker?.stop(graceMs);
+    this.#core.close();
+    commits.close();
+    await commits.idle();
+    await store.close();
+  }
+}

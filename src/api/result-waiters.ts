@@ -1,0 +1,125 @@
+import type { Store } from "../backend/backend.js";
+import type { HistoryRecord, RunOutcome, RunStatus } from "../backend/records.js";
+import { readEnvelope } from "../core/events.js";
+import { PerdureError } from "../errors.js";
+import type { Runtime } from "../platform/runtime.js";
+import { Poller } from "../worker/poller.js";
+
+export type RunTarget = { readonly workflowId: string } | { readonly runId: string };
+
+/** How a run ended, its payload still encoded. */
+export interface RunEnd {
+  readonly workflowId: string;
+  readonly status: Exclude<RunStatus, "running" | "parked">;
+  readonly last: HistoryRecord;
+}
+
+interface Waiter {
+  readonly target: RunTarget;
+  readonly resolve: (end: RunEnd) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Ends that are kept for those who ask a moment later: `start` and then `result` of a short run needs no read. */
+const recentMax = 1024;
+const recentPayloadMax = 4096;
+/** How many runs one read asks for. */
+const readMax = 500;
+
+/** Everybody in this process who waits for the end of a run. Local ends are told at once; others are read on a hint, and now and then. */
+export class ResultWaiters {
+  readonly #store: Store;
+  readonly #waiters = new Set<Waiter>();
+  readonly #recent = new Map<string, RunEnd>();
+  readonly #poller: Poller;
+
+  constructor(store: Store, runtime: Runtime, intervalMs: number) {
+    this.#store = store;
+    this.#poller = new Poller({ runtime, intervalMs, poll: () => this.#poll() });
+  }
+
+  /** Waits for the end. `driven`: this process drives the run now, so there is no need to look yet. */
+  wait(target: RunTarget, driven: boolean): { readonly end: Promise<RunEnd>; readonly stop: () => void } {
+    const recent = "runId" in target ? this.#recent.get(target.runId) : undefined;
+    if (recent !== undefined) return { end: Promise.resolve(recent), stop: () => undefined };
+    let waiter!: Waiter;
+    const end = new Promise<RunEnd>((resolve, reject) => {
+      waiter = { target, resolve, reject };
+    });
+    this.#waiters.add(waiter);
+    if (this.#waiters.size === 1) this.#poller.resume();
+    if (!driven) this.#poller.wake();
+    return { end, stop: () => this.#remove(waiter) };
+  }
+
+  /** A run of this process has ended. */
+  tell(workflowId: string, runId: string, last: HistoryRecord): void {
+    const end: RunEnd = { workflowId, status: statusOf(last), last };
+    const size = last.payload?.length ?? 0;
+    if (size <= recentPayloadMax) {
+      this.#recent.set(runId, end);
+      if (this.#recent.size > recentMax) {
+        for (const oldest of this.#recent.keys()) {
+          this.#recent.delete(oldest);
+          break;
+        }
+      }
+    }
+    for (const waiter of [...this.#waiters]) {
+      if ("runId" in waiter.target ? waiter.target.runId === runId : waiter.target.workflowId === workflowId) this.#settle(waiter, end);
+    }
+  }
+
+  /** Another process may have ended a run. */
+  hint(): void {
+    if (this.#waiters.size > 0) this.#poller.wake();
+  }
+
+  close(error: PerdureError): void {
+    this.#poller.stop();
+    for (const waiter of [...this.#waiters]) {
+      this.#remove(waiter);
+      waiter.reject(error);
+    }
+  }
+
+  async #poll(): Promise<number | null> {
+    const waiting = [...this.#waiters];
+    try {
+      for (let from = 0; from < waiting.length; from += readMax) {
+        const page = waiting.slice(from, from + readMax);
+        const found = await this.#store.findRuns(page.map((waiter) => waiter.target));
+        for (const [index, waiter] of page.entries()) this.#look(waiter, found[index] ?? null);
+      }
+    } catch {
+      // The store is out of reach: ask again later. Whoever waits has a timeout of their own.
+    }
+    if (this.#waiters.size === 0) this.#poller.stop();
+    return null;
+  }
+
+  #look(waiter: Waiter, found: RunOutcome | null): void {
+    if (found === null) {
+      this.#remove(waiter);
+      const id = "runId" in waiter.target ? waiter.target.runId : waiter.target.workflowId;
+      waiter.reject(new PerdureError("not_found", `There is no run "${id}".`, { details: { id } }));
+    } else if (found.last !== null && found.run.status !== "running" && found.run.status !== "parked") {
+      this.#settle(waiter, { workflowId: found.run.workflowId, status: found.run.status, last: found.last });
+    }
+  }
+
+  #settle(waiter: Waiter, end: RunEnd): void {
+    this.#remove(waiter);
+    waiter.resolve(end);
+  }
+
+  #remove(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    if (this.#waiters.size === 0) this.#poller.stop();
+  }
+}
+
+function statusOf(last: HistoryRecord): RunEnd["status"] {
+  const { kind } = readEnvelope(last.event);
+  return kind === "run_completed" ? "completed" : kind === "run_cancelled" ? "cancelled" : "failed";
+}

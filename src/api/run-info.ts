@@ -1,0 +1,96 @@
+import type { HistoryRecord, RunRecord } from "../backend/records.js";
+import type { Codec } from "../codec/codec.js";
+import { isTerminal, readEnvelope, type CommandKind, type EventEnvelope } from "../core/events.js";
+import { fieldOfEvent } from "../worker/payload-fields.js";
+import type { ErrorInfo, RunInfo, RunStatus, WaitingFor } from "./client-types.js";
+import type { HistoryEvent } from "./history-types.js";
+
+/** Where a run is, as far as its row tells. */
+export function statusOf(run: RunRecord, nowMs: number): RunStatus {
+  switch (run.status) {
+    case "running":
+      if (run.ownerId !== null) return "running";
+      if (run.dueAt === null) return "waiting";
+      return run.dueAt > nowMs ? "sleeping" : "pending";
+    case "continued":
+      return "completed";
+    default:
+      return run.status;
+  }
+}
+
+/** What the row alone says; what a run waits for needs its history. */
+export function infoOf(run: RunRecord, nowMs: number): RunInfo {
+  return {
+    id: run.workflowId,
+    runId: run.runId,
+    name: run.name,
+    version: run.version ?? undefined,
+    status: statusOf(run, nowMs),
+    attempt: 1,
+    createdAt: new Date(run.createdAt),
+    startAt: run.lastSeq === 0 && run.dueAt !== null && run.dueAt > nowMs ? new Date(run.dueAt) : undefined,
+    deadline: run.deadlineAt === null ? undefined : new Date(run.deadlineAt),
+    endedAt: run.endedAt === null ? undefined : new Date(run.endedAt),
+    historyLength: run.lastSeq,
+    unreadMessages: run.inboxUnread,
+    waitingFor: [],
+    worker: run.ownerId === null ? undefined : { id: run.ownerId },
+    crashCount: run.crashCount,
+    parked: run.parkReason === null ? undefined : run.parkReason,
+  };
+}
+
+/** The lines of a history, decoded for people and programs. */
+export async function readHistory(codec: Codec, workflowId: string, records: readonly HistoryRecord[]): Promise<HistoryEvent[]> {
+  const envelopes = records.map((record) => readEnvelope(record.event));
+  let number = 0;
+  const events: HistoryEvent[] = [];
+  for (const [index, record] of records.entries()) {
+    const envelope = envelopes[index] as EventEnvelope;
+    const text = record.payload === null ? undefined : await codec.open(record.payload, { workflowId, field: fieldOfEvent(envelope) });
+    events.push({
+      seq: record.seq,
+      at: new Date(record.at),
+      kind: envelope.kind,
+      command: "command" in envelope ? envelope.command : undefined,
+      name: "name" in envelope ? envelope.name : undefined,
+      attempt: "attempt" in envelope ? envelope.attempt : undefined,
+      retryAt: "retryAt" in envelope ? new Date(envelope.retryAt) : undefined,
+      data: text === undefined ? undefined : isFailure(envelope) ? codec.decodeError(text) : codec.decode(text),
+      commands: isTerminal(envelope)
+        ? []
+        : envelope.commands.map(([kind, name, dueAt]) => ({ number: ++number, kind, name, dueAt: dueAt === undefined ? undefined : new Date(dueAt) })),
+    });
+  }
+  return events;
+}
+
+const isFailure = (envelope: EventEnvelope): boolean =>
+  envelope.kind === "operation_failed" || envelope.kind === "attempt_failed" || envelope.kind === "run_failed" || envelope.kind === "run_cancelled";
+
+const waitKinds: Readonly<Record<CommandKind, WaitingFor["kind"]>> = { step: "step", activity: "activity", sleep: "timer", scope_timeout: "timer", receive: "message" };
+
+/** What a history says that its run is waiting for: operations that were asked for and have not settled. */
+export function waitsOf(events: readonly HistoryEvent[]): WaitingFor[] {
+  const waits = new Map<number, WaitingFor>();
+  for (const event of events) {
+    if (event.command !== undefined) {
+      const wait = waits.get(event.command);
+      if (event.kind !== "attempt_failed") waits.delete(event.command);
+      else if (wait !== undefined) waits.set(event.command, { ...wait, attempt: (event.attempt ?? 0) + 1, until: event.retryAt, lastError: errorInfo(event.data) });
+    }
+    if (event.kind === "cancel_requested" || event.kind === "deadline_passed") waits.clear();
+    for (const { number, kind, name, dueAt } of event.commands) {
+      const attempt = kind === "step" || kind === "activity" ? 1 : undefined;
+      waits.set(number, { kind: waitKinds[kind], name: name === "" ? undefined : name, since: event.at, until: dueAt, attempt });
+    }
+  }
+  return [...waits.values()];
+}
+
+export function errorInfo(error: unknown): ErrorInfo {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const code = (error as { code?: unknown }).code;
+  return { name: error.name, message: error.message, code: typeof code === "string" ? code : undefined };
+}

@@ -1,0 +1,45 @@
+import type { Store } from "../backend/backend.js";
+import type { HistoryRecord, ParkReason, Payload, WorkerKey } from "../backend/records.js";
+import type { Codec, PayloadContext } from "../codec/codec.js";
+import type { LogLine, RunFacts } from "../core/run-machine.js";
+import type { Runtime } from "../platform/runtime.js";
+import type { GroupCommit } from "./group-commit.js";
+import type { Arrival, Mail } from "./next-event.js";
+import type { DriverEnd, RunDriver } from "./run-driver.js";
+import type { Body, BodyOutcome } from "./step-runner.js";
+
+/** What a driver needs of the worker that it is part of. */
+export interface DriverHost {
+  readonly runtime: Runtime;
+  readonly store: Store;
+  readonly codec: Codec;
+  readonly commits: GroupCommit;
+  readonly worker: WorkerKey;
+  /** True once the worker is closing: no new bodies. */
+  readonly draining: boolean;
+  /** Calls the driver's `beginTurn` from a clean drain. */
+  schedule(driver: RunDriver): void;
+  /** Reads what came into the run's inbox above a position. Undefined if the worker closes first. */
+  readMail(driver: RunDriver, above: number): Promise<readonly Mail[] | undefined>;
+  /** Puts a fresh driver in the place of this one, from the stored history, and hands over what its bodies gave and those in flight. */
+  reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): Promise<void>;
+  /** Hands a body's outcome to whoever drives the run now. */
+  arrive(runId: string, arrival: Arrival): void;
+  /** Encodes what a body gave, at once where the codec can. A value that cannot be encoded is a failure of the body. */
+  encodeOutcome(
+    outcome: BodyOutcome,
+    what: string,
+    context: PayloadContext,
+    done: (encoded: { readonly text: string; readonly payload: Payload; readonly failure: { readonly error: unknown } | undefined }) => void,
+  ): void;
+  /** Calls again with back-off while the store is out of reach. Undefined if the worker closes first. */
+  persistently<T>(call: () => Promise<T>): Promise<T | undefined>;
+  log(facts: RunFacts, line: LogLine): void;
+  onEnded(driver: RunDriver, terminal: HistoryRecord): void;
+  onParked(facts: RunFacts, reason: ParkReason): void;
+  /** `idleUntil`: for `idle`, when the run wants to be driven next. */
+  onFinished(driver: RunDriver, end: DriverEnd, idleUntil: number | null | undefined): void;
+  onTasksQueued(): void;
+  onRunsDue(): void;
+  onTrouble(message: string, error: unknown): void;
+}

@@ -1,0 +1,113 @@
+/**
+ * Collects the writes of many runs into shared commits. While one commit is in flight the next batch collects by itself, so latency at low load stays
+ * one round trip and throughput grows with load. Each operation has its own outcome.
+ *
+ * What can go wrong with a whole batch:
+ * - nothing was written and it may pass: the same batch again, with back-off;
+ * - nothing was written and it will not pass: the batch is halved until the culprit stands alone, and only that one is refused;
+ * - nobody knows: every member is told, and finds out for itself by re-claiming. Sending the batch again would be a blind retry.
+ */
+import type { Store } from "../backend/backend.js";
+import { StoreFailure } from "../backend/failures.js";
+import type { Operation, Outcome } from "../backend/operations.js";
+import type { Runtime } from "../platform/runtime.js";
+
+export interface GroupCommitOptions {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  /** Told of each failure that is being retried. */
+  readonly onTrouble: (failure: StoreFailure, attempt: number) => void;
+}
+
+interface Member {
+  readonly operation: Operation;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** More members than this go into the next commit: a longer one would hold up the event loop. */
+const batchMax = 1000;
+const retryFirstMs = 5;
+const retryMaxMs = 1000;
+
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  #waiting: Member[] = [];
+  #running = false;
+  #closed = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+  }
+
+  /** Commits the operation with whatever else is waiting. Rejects with a `StoreFailure`, never for a refusal. */
+  submit<O extends Operation>(operation: O): Promise<Outcome<O>> {
+    return new Promise<Outcome<O>>((resolve, reject) => {
+      this.#waiting.push({ operation, resolve: resolve as (outcome: Outcome) => void, reject });
+      this.#start();
+    });
+  }
+
+  /** Resolves when nothing is waiting or in flight. */
+  idle(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  /** Stops retrying: what is waiting is refused. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    // Not in a microtask: results that arrive in one phase of the event loop, one callback after the other, share a commit this way.
+    this.#options.runtime.yieldToLoop(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.length > batchMax ? this.#waiting.splice(0, batchMax) : this.#waiting;
+      if (batch === this.#waiting) this.#waiting = [];
+      await this.#commit(batch);
+      // Members act on their outcomes in microtasks; what they submit then is collected until the loop has come round.
+      await new Promise<void>((resolve) => this.#options.runtime.yieldToLoop(resolve));
+    }
+    this.#running = false;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  async #commit(batch: readonly Member[]): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const outcomes = await this.#options.store.apply(batch.map((member) => member.operation));
+        for (const [index, member] of batch.entries()) member.resolve(outcomes[index] as Outcome);
+        return;
+      } catch (error) {
+        const failure = error instanceof StoreFailure ? error : new StoreFailure("internal", "The store failed in an unforeseen way.", { outcome: "unknown", transient: false, cause: error });
+        if (failure.outcome === "none" && failure.transient && !this.#closed) {
+          this.#options.onTrouble(failure, attempt);
+          await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** (attempt - 1)));
+        } else if (failure.outcome === "none" && !failure.transient && batch.length > 1) {
+          return this.#halve(batch);
+        } else {
+          for (const member of batch) member.reject(failure);
+          return;
+        }
+      }
+    }
+  }
+
+  async #halve(batch: readonly Member[]): Promise<void> {
+    const middle = batch.length >> 1;
+    await this.#commit(batch.slice(0, middle));
+    await this.#commit(batch.slice(middle));
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    const { runtime } = this.#options;
+    return new Promise((resolve) => void runtime.setTimer(resolve, delayMs * (0.5 + runtime.random()), { keepAlive: true }));
+  }
+}

@@ -1,0 +1,78 @@
+import type { Runtime, TimerHandle } from "../platform/runtime.js";
+
+export interface PollerOptions {
+  readonly runtime: Runtime;
+  /** The longest time between two polls, in ms; each wait is shortened at random by up to a fifth, so that workers do not poll in step. */
+  readonly intervalMs: number;
+  /** Looks for work. Answers in how many ms there will be some, null if it does not know; 0 for at once. Must not reject. */
+  readonly poll: () => Promise<number | null>;
+}
+
+/** Looks for work when told to, when it is due, and now and then: hints may be lost, polling alone must make progress. */
+export class Poller {
+  readonly #options: PollerOptions;
+  #timer: TimerHandle | undefined;
+  #wakeAtMs = Infinity;
+  #polling = false;
+  #again = false;
+  #stopped = true;
+
+  constructor(options: PollerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.wake();
+  }
+
+  /** Polls from now on, the first time after an interval. */
+  resume(): void {
+    this.#stopped = false;
+    this.wakeIn(this.#options.intervalMs);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#wakeAtMs = Infinity;
+  }
+
+  /** Polls as soon as the poll in progress, if any, is over. */
+  wake(): void {
+    if (this.#stopped) return;
+    if (this.#polling) {
+      this.#again = true;
+      return;
+    }
+    this.#polling = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#wakeAtMs = Infinity;
+    void this.#poll();
+  }
+
+  /** Polls in `delayMs` at the latest. */
+  wakeIn(delayMs: number): void {
+    if (this.#stopped) return;
+    const { runtime } = this.#options;
+    const atMs = runtime.monotonicMs() + Math.max(0, delayMs);
+    if (atMs >= this.#wakeAtMs) return;
+    this.#timer?.cancel();
+    this.#wakeAtMs = atMs;
+    this.#timer = runtime.setTimer(() => this.wake(), delayMs, { keepAlive: true });
+  }
+
+  async #poll(): Promise<void> {
+    const { poll, runtime, intervalMs } = this.#options;
+    let dueInMs: number | null;
+    do {
+      this.#again = false;
+      dueInMs = await poll();
+    } while ((this.#again || dueInMs === 0) && !this.#stopped);
+    this.#polling = false;
+    const idleMs = intervalMs * (1 - runtime.random() * 0.2);
+    this.wakeIn(Math.min(idleMs, dueInMs ?? idleMs));
+  }
+}

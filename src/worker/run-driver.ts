@@ -1,0 +1,524 @@
+/**
+ * Drives one run that this worker owns:
+ *
+ *     beginTurn ─ drain ─ endTurn ─┬─ more events at hand ─▶ beginTurn
+ *                                  └─ none ─▶ commit ─┬─ committed, bodies in flight ─▶ wait for what they give
+ *                                                     ├─ committed, nothing local ───▶ given up (kept warm)
+ *                                                     ├─ ended or parked ────────────▶ over
+ *                                                     ├─ unseen inbox ───────────────▶ rewind, deliver, go on
+ *                                                     └─ fenced ─────────────────────▶ dropped in silence
+ *
+ * Apply, then commit, then act: everything a turn does is speculation until its commit. Bodies start, aborts fire, logs are written and waiters are told
+ * only in `#committed`. One commit is in flight at a time; what arrives meanwhile waits for the next turn.
+ */
+import type { Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
+import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
+import { isPerdureError, PerdureError, CancelledError } from "../errors.js";
+import type { StepCommand } from "../core/commands.js";
+import { recordOf } from "../core/commands.js";
+import { historyEventsMax } from "../core/defaults.js";
+import { envelopeOf, writeEnvelope } from "../core/events.js";
+import type { Divergence } from "../core/determinism.js";
+import type { RunMachine, TurnResult } from "../core/run-machine.js";
+import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail } from "./next-event.js";
+import type { DriverHost } from "./driver-host.js";
+import { payloadFields } from "./payload-fields.js";
+import { Speculation } from "./speculation.js";
+import { Body } from "./step-runner.js";
+import { StoreFailure } from "../backend/failures.js";
+
+/** How a driver is done with its run. `idle`: given up with a machine that may be kept warm. */
+export type DriverEnd = "idle" | "ended" | "parked" | "dropped";
+
+export interface DriverOptions {
+  readonly host: DriverHost;
+  readonly machine: RunMachine;
+  readonly deadlineAt: number | null;
+  readonly parkCount: number;
+}
+
+export class RunDriver {
+  readonly machine: RunMachine;
+  readonly #host: DriverHost;
+  readonly #deadlineAt: number | null;
+  #key: RunKey = 0;
+  #epoch = 0;
+  #lastSeq = 0;
+  #lastAt = 0;
+  #parkCount: number;
+  #mail: Mail[] = [];
+  #inboxSeen = 0;
+  #inboxCount = 0;
+  #arrivals: Arrival[] = [];
+  #speculation = new Speculation();
+  #bodies = new Map<number, Body>();
+  #retryTimes = new Map<number, number>();
+  #timer: { cancel(): void } | undefined;
+  #chosen: ChosenEvent | undefined;
+  /** The start that this driver is the eager part of, until it is committed. */
+  #birth: ((eager: StartOperation["eager"]) => StartOperation) | undefined;
+  #onBorn: ((outcome: Outcome<StartOperation>) => void) | undefined;
+  #onUnborn: ((error: unknown) => void) | undefined;
+  /** Given up, if the next commit gets through, until this time (null: until something arrives); undefined: not given up. */
+  #idleUntil: number | null | undefined;
+  #busy = false;
+  #over = false;
+
+  constructor(options: DriverOptions) {
+    this.#host = options.host;
+    this.machine = options.machine;
+    this.#deadlineAt = options.deadlineAt;
+    this.#parkCount = options.parkCount;
+  }
+
+  get key(): RunKey {
+    return this.#key;
+  }
+  get epoch(): number {
+    return this.#epoch;
+  }
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+  get lastAt(): number {
+    return this.#lastAt;
+  }
+  get inboxSeen(): number {
+    return this.#inboxSeen;
+  }
+  get over(): boolean {
+    return this.#over;
+  }
+  /** Does user code of this run have a body in flight here? */
+  get hasBodies(): boolean {
+    return this.#bodies.size > 0;
+  }
+
+  /** Takes up a claimed run whose machine stands after line `claimed.lastSeq` and whose inbox has been read. */
+  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
+    this.#key = claimed.key;
+    this.#epoch = claimed.epoch;
+    this.#lastSeq = claimed.lastSeq;
+    this.#lastAt = lastAt;
+    this.#parkCount = claimed.parkCount;
+    this.#over = false;
+    this.#retryTimes.clear();
+    this.addMail(mail, claimed.inboxCount);
+    this.#startBodies();
+    this.wake();
+  }
+
+  /** Runs the first turn of a run that is not in the store yet. */
+  bear(options: {
+    readonly operation: (eager: StartOperation["eager"]) => StartOperation;
+    readonly mail: readonly Mail[];
+    readonly onBorn: (outcome: Outcome<StartOperation>) => void;
+    readonly onUnborn: (error: unknown) => void;
+  }): void {
+    this.#birth = options.operation;
+    this.#onBorn = options.onBorn;
+    this.#onUnborn = options.onUnborn;
+    this.#mail = [...options.mail];
+    this.#inboxSeen = options.mail.length - 1;
+    this.#inboxCount = this.#inboxSeen;
+    this.wake();
+  }
+
+  /** Adds mail that was read from the inbox. */
+  addMail(mail: readonly Mail[], inboxCount: number): void {
+    for (const item of mail) {
+      if (item.record.position <= this.#inboxSeen) continue;
+      this.#mail.push(item);
+      this.#inboxSeen = item.record.position;
+    }
+    this.#inboxSeen = Math.max(this.#inboxSeen, inboxCount);
+    this.#inboxCount = Math.max(this.#inboxCount, inboxCount);
+  }
+
+  /** Something may have changed for this run: give it a turn when it is its time. */
+  wake(): void {
+    if (!this.#busy && !this.#over) {
+      this.#busy = true;
+      this.#host.schedule(this);
+    }
+  }
+
+  /** The store says that the inbox has this many items. */
+  notice(inboxCount: number): void {
+    if (inboxCount <= this.#inboxCount || this.#over) return;
+    this.#inboxCount = inboxCount;
+    if (!this.#busy) this.#fetchMail();
+  }
+
+  /** Lets go of the run without a word to the store: somebody else has it, or will have it. */
+  drop(reason: Error): void {
+    this.#finish("dropped", reason);
+  }
+
+  // Turns. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Begins the next event, if there is one. False: nothing to do now; the driver has committed or settled down. */
+  beginTurn(): boolean {
+    if (this.#over) return false;
+    try {
+      if (this.machine.divergence !== undefined) {
+        this.#park(this.machine.divergence);
+        return false;
+      }
+      this.#chosen = this.#choose();
+      if (this.#chosen === undefined) {
+        this.#settle();
+        return false;
+      }
+      this.machine.begin(this.#chosen.event, this.#nextSeq, undefined);
+      return true;
+    } catch (error) {
+      this.#parkError(error);
+      return false;
+    }
+  }
+
+  /** Collects the turn after its drain. */
+  endTurn(): void {
+    const chosen = this.#chosen;
+    if (this.#over || chosen === undefined) return;
+    this.#chosen = undefined;
+    try {
+      const result = this.machine.end(this.#mail.length + this.#arrivals.length > 0);
+      if (result.outcome.state === "diverged") return this.#park(result.outcome.divergence);
+      this.#record(chosen, result);
+      switch (result.outcome.state) {
+        case "waiting":
+          return this.#host.schedule(this);
+        case "completed":
+          return this.#end("completed", result.outcome.result);
+        case "failed":
+        case "cancelled":
+          return this.#end(result.outcome.state, this.#host.codec.encodeError(result.outcome.error));
+        default:
+          result.outcome satisfies never;
+      }
+    } catch (error) {
+      this.#parkError(error);
+    }
+  }
+
+  get #nextSeq(): number {
+    return this.#lastSeq + this.#speculation.events.length + 1;
+  }
+
+  #choose(): ChosenEvent | undefined {
+    if (this.#nextSeq > historyEventsMax) throw new PerdureError("history_too_long", `The history has reached ${historyEventsMax} events.`);
+    return chooseEvent({
+      machine: this.machine,
+      codec: this.#host.codec,
+      mail: this.#mail,
+      arrivals: this.#arrivals,
+      deadlineAt: this.#deadlineAt,
+      now: this.#host.store.now(),
+      lastAt: this.#lastAt,
+      random: () => this.#host.runtime.random(),
+      onDropped: (position) => void this.#speculation.consumed.push(position),
+    });
+  }
+
+  /** Notes a turn as speculation, to be committed. */
+  #record(chosen: ChosenEvent, result: TurnResult): void {
+    const speculation = this.#speculation;
+    this.#lastAt = chosen.event.at;
+    const envelope = envelopeOf(chosen.event, result.commands.map(recordOf));
+    speculation.events.push({ seq: this.#nextSeq, at: chosen.event.at, event: writeEnvelope(envelope), payload: chosen.payload });
+    if (chosen.position !== undefined) speculation.consumed.push(chosen.position);
+    if (chosen.arrival !== undefined) speculation.arrivals.push(chosen.arrival);
+    speculation.logs.push(...result.logs);
+    for (const command of result.withdrawn) speculation.withdraw(command);
+    for (const command of result.commands) {
+      if (this.machine.pending.has(command.number)) speculation.enter(command);
+    }
+    if (chosen.retried !== undefined) speculation.retry(chosen.retried);
+  }
+
+  // Commits. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** No event is at hand: commit what there is, give the run up if nothing here will move it, or just wait. */
+  #settle(): void {
+    const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#host.store.now());
+    const dueAt = nextTime(this.machine, this.#deadlineAt, this.#retryTimesAfterCommit());
+    if (waits && this.#speculation.empty) {
+      this.#busy = false;
+      this.#armTimer(dueAt);
+      if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+      return;
+    }
+    void this.#commit(waits ? { state: "driving" } : { state: "idle", dueAt });
+  }
+
+  #retryTimesAfterCommit(): Iterable<number> {
+    return [...this.#retryTimes.values(), ...this.#speculation.retryTimes()];
+  }
+
+  #end(status: "completed" | "failed" | "cancelled", text: string): void {
+    const kind = ({ completed: "run_completed", failed: "run_failed", cancelled: "run_cancelled" } as const)[status];
+    this.#speculation.terminal = { seq: this.#nextSeq, at: this.#lastAt, event: writeEnvelope({ kind }), payload: text };
+    this.#speculation.terminalField = status === "completed" ? payloadFields.result : payloadFields.error;
+    void this.#commit({ state: "ended", status });
+  }
+
+  async #commit(next: TurnOperation["effects"]["next"]): Promise<void> {
+    const host = this.#host;
+    const workflowId = this.machine.facts.id;
+    this.#idleUntil = next.state === "idle" ? next.dueAt : undefined;
+    try {
+      const effects = host.codec.sync
+        ? this.#speculation.effects(next, this.#inboxSeen)
+        : await this.#speculation.sealedEffects(next, this.#inboxSeen, host.codec, workflowId);
+      if (this.#birth !== undefined) {
+        const outcome = await host.commits.submit(this.#birth({ worker: host.worker, effects }));
+        this.#born(outcome);
+      } else {
+        const outcome = await host.commits.submit({ type: "turn", key: this.#key, epoch: this.#epoch, lastSeq: this.#lastSeq, effects });
+        this.#decided(outcome, next);
+      }
+    } catch (error) {
+      this.#commitFailed(error, next);
+    }
+  }
+
+  #born(outcome: Outcome<StartOperation>): void {
+    const onBorn = this.#onBorn;
+    this.#birth = undefined;
+    this.#onUnborn = undefined;
+    if (outcome.status === "exists") {
+      this.#finish("dropped", new PerdureError("lease_lost", "A run with this id was already there."));
+    } else {
+      this.#key = outcome.key;
+      this.#epoch = 1;
+      this.#committed(outcome);
+    }
+    onBorn?.(outcome);
+  }
+
+  #decided(outcome: TurnOutcome, next: TurnOperation["effects"]["next"]): void {
+    if (this.#over) return;
+    switch (outcome.status) {
+      case "committed":
+        return this.#committed(outcome);
+      case "fenced":
+        return this.#finish("dropped", leaseLost());
+      case "unseen_inbox":
+        this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+        return this.#rewind();
+      case "locked":
+        this.#host.runtime.setTimer(() => void this.#commit(next), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
+        return;
+      default:
+        outcome satisfies never;
+    }
+  }
+
+  /** The point where a turn becomes real: now what it asked for may be done. */
+  #committed(outcome: { readonly owned: boolean; readonly inboxCount: number }): void {
+    const host = this.#host;
+    const done = this.#speculation;
+    this.#speculation = new Speculation();
+    this.#lastSeq += done.events.length + (done.terminal === undefined ? 0 : 1);
+    if (done.events.length > 0) this.#parkCount = 0;
+    for (const line of done.logs) host.log(this.machine.facts, line);
+    for (const command of done.withdrawn) this.#abortBody(command.number, new CancelledError("The operation was cancelled."));
+    if (done.terminal !== undefined) {
+      host.onEnded(this, done.terminal);
+      return this.#finish("ended", new CancelledError("The run has ended."));
+    }
+    for (const [number, retryAt] of done.stepRetries) this.#retryTimes.set(number, retryAt);
+    this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+    if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost());
+    // A worker that is closing finishes what it has begun and begins nothing more.
+    if (host.draining) return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost());
+    for (const command of done.steps) this.#startBody(command);
+    if (done.tasks.length > 0) host.onTasksQueued();
+    this.#host.schedule(this);
+    if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+  }
+
+  #commitFailed(error: unknown, next: TurnOperation["effects"]["next"]): void {
+    if (this.#over) return;
+    if (this.#birth !== undefined) {
+      this.#onUnborn?.(error);
+      return this.#finish("dropped", leaseLost());
+    }
+    if (error instanceof StoreFailure && error.outcome === "unknown") {
+      void this.#resolveUnknown(next);
+    } else {
+      this.#host.onTrouble(`A commit of run ${this.machine.facts.id} was refused; the run is given up and will be tried again.`, error);
+      this.#giveBack();
+    }
+  }
+
+  /**
+   * A commit got no answer. Raising the epoch waits for, or fences, the statement that may still be under way; only then does the sequence number say
+   * what became of it. Reading it without the claim would not: it may say 5 now and 6 a moment later.
+   */
+  async #resolveUnknown(next: TurnOperation["effects"]["next"]): Promise<void> {
+    const host = this.#host;
+    const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }));
+    if (this.#over) return;
+    // Not ours any more: fenced, or given up, parked or ended by that very commit.
+    if (claimed === null || claimed === undefined) return this.#finish("dropped", leaseLost());
+    this.#epoch = claimed.epoch;
+    const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
+    if (appended > 0 && claimed.lastSeq === this.#lastSeq + appended) this.#committed({ owned: true, inboxCount: claimed.inboxCount });
+    else if (claimed.lastSeq === this.#lastSeq) void this.#commit(next);
+    else this.#finish("dropped", leaseLost());
+  }
+
+  /** Something arrived before the end: throw the speculation away, stand after the last committed line again, and deliver it first. */
+  #rewind(): void {
+    const arrivals = [...this.#speculation.arrivals, ...this.#arrivals];
+    const bodies = this.#bodies;
+    this.#bodies = new Map();
+    this.#over = true;
+    void this.#host.reload(this, arrivals, bodies);
+  }
+
+  /** Carries over from the driver of the same run that was rewound: its bodies are in flight still, and what they gave is not recorded yet. */
+  inherit(arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): void {
+    this.#arrivals.push(...arrivals);
+    for (const [number, body] of bodies) this.#bodies.set(number, body);
+  }
+
+  #park(divergence: Divergence): void {
+    this.#parkFor({ code: "nondeterminism", message: divergence.message, report: divergence.report });
+  }
+
+  #parkError(error: unknown): void {
+    const code = isPerdureError(error, "undecodable") || isPerdureError(error, "history_too_long") ? error.code : "internal";
+    this.#parkFor({ code: code as ParkReason["code"], message: error instanceof Error ? error.message : String(error), ...(error instanceof Error && code === "internal" ? { report: error.stack ?? "" } : {}) });
+  }
+
+  /** Keeps the run with its reason. What was speculated is thrown away: the history ends where the code was last understood. */
+  #parkFor(reason: ParkReason): void {
+    this.#speculation = new Speculation();
+    this.#host.onParked(this.machine.facts, reason);
+    if (this.#birth !== undefined) return this.#bearUndriven();
+    for (const [number] of this.#bodies) this.#abortBody(number, leaseLost());
+    void this.#commit({ state: "parked", reason, dueAt: reason.code === "history_too_long" ? null : this.#host.store.now() + parkDelayMs(this.#parkCount) });
+  }
+
+  /** The first turn went wrong before the run was stored: store it without, so that it exists and is parked where everybody can see it. */
+  #bearUndriven(): void {
+    const birth = this.#birth;
+    if (birth === undefined) return;
+    this.#host.commits.submit(birth(null)).then(
+      (outcome) => {
+        this.#finish("dropped", leaseLost());
+        this.#onBorn?.(outcome);
+        this.#host.onRunsDue();
+      },
+      (error: unknown) => {
+        this.#finish("dropped", leaseLost());
+        this.#onUnborn?.(error);
+      },
+    );
+  }
+
+  #giveBack(): void {
+    const host = this.#host;
+    const key = this.#key;
+    this.#finish("dropped", leaseLost());
+    void host.persistently(() => host.store.release({ worker: host.worker, runs: [key], tasks: [] }));
+  }
+
+  // Bodies, mail and time. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Starts the bodies of every pending step that is not waiting for its next attempt: after a claim, when nobody else runs them. */
+  #startBodies(): void {
+    const now = this.#host.store.now();
+    for (const [number, pending] of this.machine.pending) {
+      if (pending.command.kind !== "step" || this.#bodies.has(number) || this.#arrivals.some((arrival) => arrival.command === number)) continue;
+      if (pending.retryAt !== null && pending.retryAt > now) this.#retryTimes.set(number, pending.retryAt);
+      else this.#startBody(pending.command);
+    }
+  }
+
+  #startBody(command: StepCommand): void {
+    const host = this.#host;
+    const { facts, pending } = this.machine;
+    const { number, name } = command;
+    const attempt = pending.get(number)?.attempt;
+    if (attempt === undefined) return;
+    this.#retryTimes.delete(number);
+    const body = new Body({
+      runtime: host.runtime,
+      attempt,
+      idempotencyKey: `${facts.runId}/${number}`,
+      timeoutMs: command.timeoutMs,
+      what: `step "${name}"`,
+      run: command.run,
+      onDone: (outcome) => {
+        const what = `the result of step "${name}"`;
+        host.encodeOutcome(outcome, what, { workflowId: facts.id, field: payloadFields.operation(number) }, (encoded) => {
+          // Also when the driver was rewound meanwhile: the host finds the one that drives the run now.
+          host.arrive(facts.runId, { command: number, attempt, ...encoded });
+        });
+      },
+    });
+    this.#bodies.set(number, body);
+    body.start();
+  }
+
+  /** A body has given its outcome. */
+  arrive(arrival: Arrival): void {
+    if (!this.#bodies.delete(arrival.command)) return;
+    this.#arrivals.push(arrival);
+    this.wake();
+  }
+
+  #abortBody(number: number, reason: Error): void {
+    this.#retryTimes.delete(number);
+    const body = this.#bodies.get(number);
+    if (body === undefined) return;
+    this.#bodies.delete(number);
+    body.abort(reason);
+  }
+
+  #fetchMail(): void {
+    const above = this.#inboxSeen;
+    void this.#host.readMail(this, above).then((mail) => {
+      if (this.#over || mail === undefined) return;
+      this.addMail(mail, above);
+      this.wake();
+    });
+  }
+
+  /** A driver whose bodies are in flight also waits for its timers and the next attempts of its steps. */
+  #armTimer(dueAt: number | null): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (dueAt === null) return;
+    const { runtime, store } = this.#host;
+    this.#timer = runtime.setTimer(() => {
+      if (this.#over) return;
+      const now = store.now();
+      for (const [number, at] of [...this.#retryTimes]) {
+        const command = at <= now ? this.machine.pending.get(number)?.command : undefined;
+        if (command?.kind === "step") this.#startBody(command);
+      }
+      this.wake();
+    }, Math.max(0, dueAt - store.now()));
+  }
+
+  #finish(end: DriverEnd, reason: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#busy = false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    for (const [number] of [...this.#bodies]) this.#abortBody(number, reason);
+    this.#host.onFinished(this, end, this.#idleUntil);
+  }
+}
+
+const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");
+
+/** How long a parked run rests before a worker looks at it again, in ms: 5 s, doubled each time, at most 5 minutes. */
+const parkDelayMs = (parkCount: number): number => Math.min(300_000, 5000 * 2 ** Math.min(parkCount, 10));

@@ -1,0 +1,102 @@
+import type { AnyWorkflow } from "../api/definition-types.js";
+import type { Store } from "../backend/backend.js";
+import type { ClaimedRun, HistoryRecord, InboxRecord } from "../backend/records.js";
+import type { Codec } from "../codec/codec.js";
+import { readEnvelope } from "../core/events.js";
+import { replayHistory, type HistoryLine } from "../core/replay.js";
+import { RunMachine, type RunFacts, type TurnState } from "../core/run-machine.js";
+import type { Runtime } from "../platform/runtime.js";
+import type { Mail } from "./next-event.js";
+import { fieldOfEvent, fieldOfItem } from "./payload-fields.js";
+
+export interface LoaderOptions {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly codec: Codec;
+  /** Marks workflow code for the guards. */
+  readonly enter: ((call: () => void) => void) | undefined;
+}
+
+/** Lines per read of a long history. */
+const pageLines = 1000;
+
+export interface LoadedRun {
+  readonly machine: RunMachine;
+  readonly lastAt: number;
+  /** Where the code stands after the last line; anything but `waiting` means that it no longer fits. */
+  readonly state: TurnState;
+}
+
+export const factsOf = (run: Pick<ClaimedRun, "workflowId" | "runId" | "name" | "version" | "deadlineAt">): RunFacts => ({
+  id: run.workflowId,
+  runId: run.runId,
+  name: run.name,
+  version: run.version ?? undefined,
+  attempt: 1,
+  deadlineAt: run.deadlineAt,
+});
+
+export function makeMachine(options: Pick<LoaderOptions, "codec" | "enter">, definition: AnyWorkflow, facts: RunFacts, onFrozen: () => void): RunMachine {
+  return new RunMachine({
+    run: definition.run,
+    facts,
+    encode: (value, what) => options.codec.encode(value, what),
+    enter: options.enter,
+    onFrozen,
+  });
+}
+
+/** Reads a run's history and brings a fresh machine to where it ends. Rejects with `undecodable` if a line cannot be read. */
+export async function loadRun(options: LoaderOptions, claimed: ClaimedRun, definition: AnyWorkflow, onFrozen: () => void): Promise<LoadedRun> {
+  const { runtime, codec } = options;
+  const lines = await readLines(options, claimed);
+  const machine = makeMachine(options, definition, factsOf(claimed), onFrozen);
+  if (lines.length === 0) return { machine, lastAt: claimed.createdAt, state: { state: "waiting" } };
+  const state = await replayHistory({
+    machine,
+    lines,
+    decode: (line) => decodeLine(codec, line),
+    drain: (callback) => runtime.drain(callback),
+    breathe: (callback) => runtime.yieldToLoop(callback),
+  });
+  return { machine, lastAt: lines.at(-1)?.at ?? claimed.createdAt, state };
+}
+
+async function readLines(options: LoaderOptions, claimed: ClaimedRun): Promise<HistoryLine[]> {
+  const { store, codec } = options;
+  const lines: HistoryLine[] = [];
+  while (lines.length < claimed.lastSeq) {
+    const page = await store.loadHistory({ key: claimed.key, fromSeq: lines.length + 1, limit: pageLines });
+    if (page.length === 0) break;
+    if (codec.sync) for (const record of page) lines.push(lineOf(codec, claimed.workflowId, record));
+    else lines.push(...(await openLines(codec, claimed.workflowId, page)));
+  }
+  return lines;
+}
+
+function lineOf(codec: Codec, workflowId: string, record: HistoryRecord): HistoryLine {
+  const envelope = readEnvelope(record.event);
+  const text = record.payload === null ? null : codec.openSync(record.payload, { workflowId, field: fieldOfEvent(envelope) });
+  return { seq: record.seq, at: record.at, envelope, text };
+}
+
+async function openLines(codec: Codec, workflowId: string, records: readonly HistoryRecord[]): Promise<HistoryLine[]> {
+  const lines = records.map((record) => ({ seq: record.seq, at: record.at, envelope: readEnvelope(record.event), payload: record.payload }));
+  const sealed = lines.flatMap(({ envelope, payload }) => (payload === null ? [] : [{ payload, context: { workflowId, field: fieldOfEvent(envelope) } }]));
+  const texts = (await codec.openAll(sealed)).values();
+  return lines.map(({ seq, at, envelope, payload }) => ({ seq, at, envelope, text: payload === null ? null : (texts.next().value ?? null) }));
+}
+
+function decodeLine(codec: Codec, { envelope, text }: HistoryLine): unknown {
+  if (text === null || envelope.kind === "attempt_failed") return undefined;
+  return envelope.kind === "operation_failed" ? codec.decodeError(text) : codec.decode(text);
+}
+
+/** Opens the payloads of inbox items. */
+export async function openMail(codec: Codec, workflowId: string, records: readonly InboxRecord[]): Promise<Mail[]> {
+  const contextOf = (record: InboxRecord) => ({ workflowId, field: fieldOfItem(record) });
+  if (codec.sync) return records.map((record) => ({ record, text: record.payload === null ? null : codec.openSync(record.payload, contextOf(record)) }));
+  const sealed = records.flatMap((record) => (record.payload === null ? [] : [{ payload: record.payload, context: contextOf(record) }]));
+  const texts = (await codec.openAll(sealed)).values();
+  return records.map((record) => ({ record, text: record.payload === null ? null : (texts.next().value ?? null) }));
+}

@@ -1,0 +1,91 @@
+import type { StepContext } from "../api/context-types.js";
+import { TimeoutError } from "../errors.js";
+import type { Runtime, TimerHandle } from "../platform/runtime.js";
+
+export interface BodyOptions {
+  readonly runtime: Runtime;
+  readonly attempt: number;
+  readonly idempotencyKey: string;
+  /** How long it may take, in ms; null for no limit. */
+  readonly timeoutMs: number | null;
+  /** For the message of a timeout: `step "charge"`. */
+  readonly what: string;
+  readonly run: (io: StepContext) => unknown;
+  readonly onDone: (outcome: BodyOutcome) => void;
+}
+
+export type BodyOutcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+
+/**
+ * A body of user code that runs once, outside of any turn: a step's or an activity's. The first of its settling and its timeout counts; a body that
+ * goes on after its timeout is told by its signal and not waited for.
+ */
+export class Body {
+  readonly #options: BodyOptions;
+  #controller: AbortController | undefined;
+  #abortReason: Error | undefined;
+  #timer: TimerHandle | undefined;
+  #done = false;
+
+  constructor(options: BodyOptions) {
+    this.#options = options;
+  }
+
+  /** Separate from making it: a body that needs no waiting is done before this returns, and whoever keeps it must know it by then. */
+  start(): void {
+    const { runtime, timeoutMs, run } = this.#options;
+    if (timeoutMs !== null) this.#timer = runtime.setTimer(() => this.#timeOut(timeoutMs), timeoutMs);
+    const { attempt, idempotencyKey } = this.#options;
+    const signalOf = (): AbortSignal => this.#signal;
+    const io: StepContext = {
+      // Made when it is asked for: most bodies never look at it, and an AbortController costs more than the rest of a short step.
+      get signal() {
+        return signalOf();
+      },
+      attempt,
+      idempotencyKey,
+    };
+    void perdureStepBody(run, io, (outcome) => this.#finish(outcome));
+  }
+
+  /** Fires the body's AbortSignal. Whoever aborts drops its outcome. */
+  abort(reason: Error): void {
+    this.#timer?.cancel();
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  get #signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    return this.#controller.signal;
+  }
+
+  #timeOut(timeoutMs: number): void {
+    const error = new TimeoutError(`An attempt of ${this.#options.what} took longer than its timeout of ${timeoutMs} ms.`, { details: { timeoutMs } });
+    this.abort(error);
+    this.#finish({ ok: false, error });
+  }
+
+  #finish(outcome: BodyOutcome): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#timer?.cancel();
+    this.#options.onDone(outcome);
+  }
+}
+
+/** Its name is what the stack of code inside a body shows (core/run-machine.ts, `bodyFrame`): async frames included, so it must await the body itself. */
+async function perdureStepBody(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): Promise<void> {
+  let outcome: BodyOutcome;
+  try {
+    const result = run(io);
+    outcome = { ok: true, value: isThenable(result) ? await result : result };
+  } catch (error) {
+    outcome = { ok: false, error };
+  }
+  finish(outcome);
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  (typeof value === "object" || typeof value === "function") && value !== null && "then" in value && typeof value.then === "function";
