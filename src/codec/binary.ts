@@ -29,9 +29,10 @@ const bigEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 0;
 
 /** `Uint8Array` for a Buffer too: the kind comes from the brand, not from the class. */
 export function kindOfView(view: ArrayBufferView): string {
-  return String(brandOfView.call(view) ?? "DataView");
+  const brand: unknown = Reflect.get(typedArrayPrototype, Symbol.toStringTag, view);
+  return typeof brand === "string" ? brand : "DataView";
 }
-const brandOfView = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get as (this: unknown) => string | undefined;
+const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
 export function viewToBase64(view: ArrayBufferView): string {
   const bytes = Buffer.from(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength);

@@ -18,11 +18,15 @@ export function codecChain(values: ValueCodec, links: readonly PayloadCodec[] = 
   const byName = new Map<string, PayloadCodec>();
   for (const link of links) {
     if (!/^[a-z0-9-]{1,32}$/.test(link.name) || byName.has(link.name) || byName.size === maxLinks) {
-      throw new PerdureError("invalid_argument", `A codec link's name must be 1 to 32 of a-z, 0-9 and -, and unique among at most ${maxLinks} links; got ${JSON.stringify(link.name)}.`);
+      throw new PerdureError(
+        "invalid_argument",
+        `A codec link's name must be 1 to 32 of a-z, 0-9 and -, and unique among at most ${maxLinks} links; got ${JSON.stringify(link.name)}.`,
+      );
     }
     byName.set(link.name, link);
   }
-  const seal = async (text: string, context: PayloadContext): Promise<Payload> => (links.length === 0 ? text : sealWith(links, text, context));
+  const seal = async (text: string, context: PayloadContext): Promise<Payload> =>
+    links.length === 0 ? text : sealWith(links, text, context);
   const open = async (payload: Payload, context: PayloadContext): Promise<string> =>
     typeof payload === "string" ? openText(links, payload, context) : openWith(byName, payload, context);
   return {
@@ -35,7 +39,10 @@ export function codecChain(values: ValueCodec, links: readonly PayloadCodec[] = 
     openSync(payload, context) {
       if (typeof payload === "string") return openText(links, payload, context);
       const names = readHeader(payload, context).names;
-      throw unopened(context, `it was stored through ${names.join(" and ") || "a codec chain"}, and this process has no such chain. Configure the links that wrote it.`);
+      throw unopened(
+        context,
+        `it was stored through ${names.join(" and ") || "a codec chain"}, and this process has no such chain. Configure the links that wrote it.`,
+      );
     },
   };
 }
@@ -50,7 +57,8 @@ async function sealWith(links: readonly PayloadCodec[], text: string, context: P
     const before = bytes;
     bytes = await link.encode(before, context);
     if (bytes !== before) applied.push(link.name);
-    else if (!link.optional) throw new PerdureError("internal", `The codec link ${link.name} returned its input, which only an optional link may.`);
+    else if (!link.optional)
+      throw new PerdureError("internal", `The codec link ${link.name} returned its input, which only an optional link may.`);
   }
   return applied.length === 0 ? text : withHeader(applied, bytes);
 }
@@ -61,7 +69,11 @@ async function openWith(byName: ReadonlyMap<string, PayloadCodec>, payload: Uint
   let bytes = body;
   for (const name of names.toReversed()) {
     const link = byName.get(name);
-    if (link === undefined) throw unopened(context, `it was stored through the codec link "${name}", which is not configured in this process. Add it to the chain.`);
+    if (link === undefined)
+      throw unopened(
+        context,
+        `it was stored through the codec link "${name}", which is not configured in this process. Add it to the chain.`,
+      );
     bytes = await link.decode(bytes, context);
   }
   try {
@@ -98,7 +110,8 @@ function withHeader(names: readonly string[], body: Uint8Array): Uint8Array {
 
 function readHeader(bytes: Uint8Array, context: PayloadContext): { readonly names: readonly string[]; readonly body: Uint8Array } {
   const names: string[] = [];
-  if (magic.some((byte, i) => bytes[i] !== byte)) throw unopened(context, "its bytes do not start like those of a codec chain, or like a newer kind of them.");
+  if (magic.some((byte, i) => bytes[i] !== byte))
+    throw unopened(context, "its bytes do not start like those of a codec chain, or like a newer kind of them.");
   const count = bytes[magic.length] ?? 0;
   let at = magic.length + 1;
   for (let i = 0; i < count; i++) {
@@ -114,5 +127,7 @@ function readHeader(bytes: Uint8Array, context: PayloadContext): { readonly name
 /** The refusal of a payload, with the place it was read from. */
 export function unopened(context: PayloadContext, why: string): PerdureError {
   const { workflowId, field } = context;
-  return new PerdureError("undecodable", `The stored payload ${field} of workflow ${JSON.stringify(workflowId)} cannot be opened: ${why}`, { details: { workflowId, field } });
+  return new PerdureError("undecodable", `The stored payload ${field} of workflow ${JSON.stringify(workflowId)} cannot be opened: ${why}`, {
+    details: { workflowId, field },
+  });
 }

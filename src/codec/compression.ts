@@ -36,7 +36,8 @@ export function compression(options: CompressionOptions = {}): PayloadCodec {
       return new Promise((resolve, reject) => {
         gunzip(bytes, { maxOutputLength: maxBytes }, (error, plain) => {
           if (!error) resolve(plain);
-          else if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") reject(unopened(context, `it expands to more than ${maxBytes} bytes (compression's maxBytes).`));
+          else if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE")
+            reject(unopened(context, `it expands to more than ${maxBytes} bytes (compression's maxBytes).`));
           else reject(unopened(context, "it is damaged gzip data."));
         });
       });

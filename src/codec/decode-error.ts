@@ -4,6 +4,7 @@ import { damaged, define } from "./decode-walk.js";
 import type { Json, JsonObject } from "./format.js";
 
 const fields: ReadonlySet<string> = new Set(["name", "class", "message", "stack", "props", "cause", "errors", "dropped"]);
+const notProps: ReadonlySet<string> = new Set(["name", "message", "stack", "cause"]);
 const brand = Symbol.for("perdure.error");
 
 type DecodeNode = (walk: DecodeWalk, node: Json, id: number) => unknown;
@@ -24,7 +25,10 @@ export function errorFromRecord(walk: DecodeWalk, record: JsonObject, id: number
   if (props !== undefined) {
     if (typeof props !== "object" || props === null || Array.isArray(props)) return damaged("an error with wrong properties");
     const values = properties(walk, props, Object.create(null) as object) as Record<string, unknown>;
-    for (const key of Object.keys(values)) Object.defineProperty(error, key, { value: values[key], writable: true, enumerable: true, configurable: true });
+    for (const key of Object.keys(values)) {
+      if (notProps.has(key)) return damaged("an error with a field among its properties");
+      Object.defineProperty(error, key, { value: values[key], writable: true, enumerable: true, configurable: true });
+    }
   }
   if (record["cause"] !== undefined) hide(error, "cause", decode(walk, record["cause"], 0));
   const errors = record["errors"];

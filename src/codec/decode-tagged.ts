@@ -79,7 +79,8 @@ function decodeLeaf(tag: string, content: Json): object {
 function decodeDefinition(walk: DecodeWalk, node: JsonObject, outer: number): unknown {
   const id = node["$id"];
   const of = node["of"];
-  if (outer !== 0 || of === undefined || typeof id !== "number" || !Number.isSafeInteger(id) || id < 1 || walk.refs.has(id)) return damaged("a wrong id");
+  if (outer !== 0 || of === undefined || typeof id !== "number" || !Number.isSafeInteger(id) || id < 1 || walk.refs.has(id))
+    return damaged("a wrong id");
   return decodeNode(walk, of, id);
 }
 
@@ -102,7 +103,7 @@ function decodeArray(walk: DecodeWalk, node: Json[], id: number): unknown[] {
   for (let i = 0; i < node.length; i++) {
     const element = node[i] as Json;
     if (typeof element !== "object" || element === null) continue;
-    if (isHole(element)) delete array[i];
+    if (isHole(element)) Reflect.deleteProperty(array, i);
     else array[i] = decodeNode(walk, element, 0);
   }
   return array;

@@ -16,7 +16,11 @@ export function define<T extends object>(walk: DecodeWalk, id: number, object: T
 
 /** The stored text itself never appears in a message: it may be a secret, and messages end in logs. */
 export function damaged(found: string): never {
-  throw new PerdureError("undecodable", `A stored payload is damaged or was not written by perdure: it holds ${found}. The stored data was left as it is.`, {
-    details: { found },
-  });
+  throw new PerdureError(
+    "undecodable",
+    `A stored payload is damaged or was not written by perdure: it holds ${found}. The stored data was left as it is.`,
+    {
+      details: { found },
+    },
+  );
 }

@@ -26,7 +26,9 @@ export function encodeErrorRecord(walk: EncodeWalk, error: Error, depth: number,
   const props: JsonObject = {};
   for (const key of Object.keys(error)) {
     if (reserved.has(key) || (key === "errors" && errors !== undefined)) continue;
-    const reason = attempt(walk, key, () => put(walk, props, storedKey(walk, key), (error as unknown as Record<string, unknown>)[key], depth + 1));
+    const reason = attempt(walk, key, () =>
+      put(walk, props, storedKey(walk, key), (error as unknown as Record<string, unknown>)[key], depth + 1),
+    );
     if (reason !== undefined) dropped.push(reason);
   }
   if (Object.keys(props).length > 0) record["props"] = props;
@@ -90,7 +92,7 @@ function textOf(walk: EncodeWalk, error: Error, key: "name" | "message" | "stack
   try {
     const value: unknown = error[key];
     if (value === undefined) return undefined;
-    text = typeof value === "string" ? value : String(value);
+    text = typeof value === "string" ? value : Object.prototype.toString.call(value);
   } catch {
     return undefined;
   }

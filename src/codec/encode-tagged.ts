@@ -21,7 +21,8 @@ export function encodeTagged(walk: EncodeWalk, value: unknown): string {
   }
   markShared(walk);
   const plain = walk.tagged ? undefined : JSON.stringify(root.value);
-  const text = plain?.startsWith(envelopeStart) === false ? plain : `${envelopeStart}${formatVersion},"value":${JSON.stringify(root.value)}}`;
+  const text =
+    plain?.startsWith(envelopeStart) === false ? plain : `${envelopeStart}${formatVersion},"value":${JSON.stringify(root.value)}}`;
   return withinBytes(text, walk.limits, walk.what);
 }
 
@@ -204,5 +205,10 @@ function isSubclass(value: object, kind: Kind | "Array"): boolean {
 /** Of this realm or another. */
 function isObjectPrototype(prototype: unknown): boolean {
   if (prototype === Object.prototype) return true;
-  return typeof prototype === "object" && prototype !== null && Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf");
+  return (
+    typeof prototype === "object" &&
+    prototype !== null &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, "isPrototypeOf")
+  );
 }

@@ -62,7 +62,8 @@ export function storedKey(walk: EncodeWalk, key: string): string {
 
 export function spendNodes(walk: EncodeWalk, count: number): void {
   walk.nodesLeft -= count;
-  if (walk.nodesLeft < 0) throw tooLarge(walk.what, "the number of values in it", `over ${walk.limits.maxNodes}`, walk.limits.maxNodes, "maxNodes");
+  if (walk.nodesLeft < 0)
+    throw tooLarge(walk.what, "the number of values in it", `over ${walk.limits.maxNodes}`, walk.limits.maxNodes, "maxNodes");
 }
 
 /** Text costs at least a byte for each unit, so a value that is much too large is refused before its text is made. */
@@ -76,7 +77,13 @@ export function spendChars(walk: EncodeWalk, count: number): void {
 
 export function checkDepth(walk: EncodeWalk, depth: number): void {
   if (depth > walk.limits.maxDepth) {
-    throw tooLarge(walk.what, `its nesting at ${shortened(pathText(walk.path))}`, `over ${walk.limits.maxDepth} levels`, walk.limits.maxDepth, "maxDepth");
+    throw tooLarge(
+      walk.what,
+      `its nesting at ${shortened(pathText(walk.path))}`,
+      `over ${walk.limits.maxDepth} levels`,
+      walk.limits.maxDepth,
+      "maxDepth",
+    );
   }
 }
 
@@ -102,7 +109,9 @@ function stepText(step: PathStep): string {
     case "map-key":
       return `.keys()[${step.index}]`;
     case "map-value":
-      return typeof step.key === "string" || typeof step.key === "number" ? `.get(${JSON.stringify(step.key)})` : `.values()[${step.index}]`;
+      return typeof step.key === "string" || typeof step.key === "number"
+        ? `.get(${JSON.stringify(step.key)})`
+        : `.values()[${step.index}]`;
     case "set":
       return `.values()[${step.index}]`;
     default:

@@ -1,8 +1,9 @@
+import { webcrypto } from "node:crypto";
 import { PerdureError } from "../errors.js";
 import { unopened } from "./codec-chain.js";
 import type { PayloadCodec, PayloadContext } from "./codec.js";
 
-type SubtleKey = Parameters<typeof crypto.subtle.encrypt>[1];
+type SubtleKey = Parameters<typeof webcrypto.subtle.encrypt>[1];
 
 /** The part of a `CryptoKey` that is looked at, so that these types need neither the DOM's nor Node's. */
 export interface AesKey {
@@ -35,27 +36,48 @@ const nonceBytes = 12;
 export function encryption(options: EncryptionOptions): PayloadCodec {
   const keys = new Map(Object.entries(options.keys).map(([id, key]) => [id, importer(id, key, id === options.current)]));
   const current = keys.get(options.current);
-  if (current === undefined) throw new PerdureError("invalid_argument", `encryption: \`current\` is ${JSON.stringify(options.current)}, and there is no key with this id.`);
-  const header = keyHeader(options.current);
+  if (current === undefined)
+    throw new PerdureError(
+      "invalid_argument",
+      `encryption: \`current\` is ${JSON.stringify(options.current)}, and there is no key with this id.`,
+    );
+  const currentHeader = keyHeader(options.current);
   return {
     name: "aes-256-gcm",
     optional: options.acceptUnencrypted ?? false,
     async encode(bytes, context) {
       // Always the system's generator: with a nonce that repeats, as a seeded one's do, GCM gives away the plain text and its own authentication.
-      const nonce = crypto.getRandomValues(new Uint8Array(nonceBytes));
-      const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce, additionalData: boundTo(header, context) }, await current(), exact(bytes));
-      return joined(header, nonce, new Uint8Array(sealed));
+      const nonce = webcrypto.getRandomValues(new Uint8Array(nonceBytes));
+      const sealed = await webcrypto.subtle.encrypt(
+        { name: "AES-GCM", iv: nonce, additionalData: boundTo(currentHeader, context) },
+        await current(),
+        exact(bytes),
+      );
+      return joined(currentHeader, nonce, new Uint8Array(sealed));
     },
     async decode(bytes, context) {
       const { id, header, rest } = readKeyHeader(bytes, context);
       const key = keys.get(id);
-      if (key === undefined) throw unopened(context, `it was encrypted with the key ${JSON.stringify(id)}, which this process does not have. Add it to encryption's keys.`);
+      if (key === undefined)
+        throw unopened(
+          context,
+          `it was encrypted with the key ${JSON.stringify(id)}, which this process does not have. Add it to encryption's keys.`,
+        );
       const aesKey = await key();
       try {
         const iv = exact(rest.subarray(0, nonceBytes));
-        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData: boundTo(header, context) }, aesKey, exact(rest.subarray(nonceBytes))));
+        return new Uint8Array(
+          await webcrypto.subtle.decrypt(
+            { name: "AES-GCM", iv, additionalData: boundTo(header, context) },
+            aesKey,
+            exact(rest.subarray(nonceBytes)),
+          ),
+        );
       } catch {
-        throw unopened(context, `it was changed, or copied from another workflow or field, or the key ${JSON.stringify(id)} is not the one that it was written with.`);
+        throw unopened(
+          context,
+          `it was changed, or copied from another workflow or field, or the key ${JSON.stringify(id)} is not the one that it was written with.`,
+        );
       }
     },
   };
@@ -70,11 +92,13 @@ function importer(id: string, key: Uint8Array | AesKey, encrypts: boolean): () =
     if (key.length !== 32) throw wrong(`must have 32 bytes; it has ${key.length}`);
     const copy = Uint8Array.from(key); // taken now: whoever gave it may wipe it
     let imported: Promise<SubtleKey> | undefined;
-    return () => (imported ??= crypto.subtle.importKey("raw", copy, "AES-GCM", false, ["encrypt", "decrypt"]));
+    return () => (imported ??= webcrypto.subtle.importKey("raw", copy, "AES-GCM", false, ["encrypt", "decrypt"]));
   }
   const length = (key.algorithm as { length?: unknown } | undefined)?.length;
-  if (key.type !== "secret" || key.algorithm.name !== "AES-GCM" || length !== 256) throw wrong("must be 32 bytes or a CryptoKey for AES-GCM with 256 bits");
-  if (!key.usages.includes("decrypt") || (encrypts && !key.usages.includes("encrypt"))) throw wrong(`must allow decrypt${encrypts ? " and encrypt" : ""}`);
+  if (key.type !== "secret" || key.algorithm.name !== "AES-GCM" || length !== 256)
+    throw wrong("must be 32 bytes or a CryptoKey for AES-GCM with 256 bits");
+  if (!key.usages.includes("decrypt") || (encrypts && !key.usages.includes("encrypt")))
+    throw wrong(`must allow decrypt${encrypts ? " and encrypt" : ""}`);
   const ready = Promise.resolve(key as unknown as SubtleKey);
   return () => ready;
 }
@@ -93,7 +117,8 @@ interface KeyHeader {
 
 function readKeyHeader(bytes: Uint8Array, context: PayloadContext): KeyHeader {
   const end = 2 + (bytes[1] ?? 0);
-  if (bytes[0] !== version || bytes.length < end + nonceBytes) throw unopened(context, "it is damaged, or in a newer format of encryption.");
+  if (bytes[0] !== version || bytes.length < end + nonceBytes)
+    throw unopened(context, "it is damaged, or in a newer format of encryption.");
   return { id: new TextDecoder().decode(bytes.subarray(2, end)), header: bytes.subarray(0, end), rest: bytes.subarray(end) };
 }
 

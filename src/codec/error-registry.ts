@@ -19,10 +19,25 @@ export interface ErrorRegistry {
   prototypeOf(className: string): object | undefined;
 }
 
-const builtIns: readonly ErrorClass[] = [Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError as ErrorClass, DOMException];
+const builtIns: readonly ErrorClass[] = [
+  Error,
+  TypeError,
+  RangeError,
+  SyntaxError,
+  ReferenceError,
+  EvalError,
+  URIError,
+  AggregateError as ErrorClass,
+  DOMException,
+];
 
-/** Stored under a name space, so that a class of the user's may be called TimeoutError too. */
-const own: readonly ErrorClass[] = [PerdureError, TimeoutError, CancelledError, RunFailedError, NonRetryableError, RetryAfterError];
+/**
+ * Stored under a name space, so that a class of the user's may be called TimeoutError too. The names are written out, since those of the classes change when
+ * perdure itself is bundled and minified.
+ */
+const own: ReadonlyMap<string, ErrorClass> = new Map(
+  Object.entries({ PerdureError, TimeoutError, CancelledError, RunFailedError, NonRetryableError, RetryAfterError }),
+);
 const ownName = (name: string): string => `perdure/${name}`;
 
 /**
@@ -36,18 +51,21 @@ export function errorRegistry(errors: readonly ErrorClass[] = []): ErrorRegistry
   const add = (name: string, type: ErrorClass): void => {
     const prototype = type.prototype as object;
     if (byName.has(name) && byName.get(name) !== prototype) {
-      throw new PerdureError("invalid_argument", `Two error classes are called ${name}. Stored errors find their class by its name: rename one of them.`);
+      throw new PerdureError(
+        "invalid_argument",
+        `Two error classes are called ${name}. Stored errors find their class by its name: rename one of them.`,
+      );
     }
     byName.set(name, prototype);
     byPrototype.set(prototype, name);
   };
   for (const type of builtIns) add(type.name, type);
-  for (const type of own) add(ownName(type.name), type);
+  for (const [name, type] of own) add(ownName(name), type);
   for (const type of errors) if (!byPrototype.has(checked(type).prototype as object)) add(type.name, type);
 
   return {
     classOf(error) {
-      for (let at: object | null = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
+      for (let at = prototypeOf(error); at !== null; at = prototypeOf(at)) {
         const name = byPrototype.get(at);
         // Error itself ends the search for errors of this realm; one of another realm or copy of the package never gets there.
         if (name !== undefined && name !== "Error") return name;
@@ -60,7 +78,7 @@ export function errorRegistry(errors: readonly ErrorClass[] = []): ErrorRegistry
 
 function checked(type: ErrorClass): ErrorClass {
   if (typeof type !== "function" || !isErrorLike(type.prototype) || typeof type.name !== "string" || type.name === "") {
-    const got = typeof type === "function" ? `${type.name || "an anonymous function"}` : String(type);
+    const got = typeof type === "function" ? type.name || "an anonymous function" : String(type);
     throw new PerdureError("invalid_argument", `\`errors\` takes named classes that extend Error; got ${got}.`);
   }
   return type;
@@ -70,12 +88,12 @@ function checked(type: ErrorClass): ErrorClass {
 function classOfCopy(error: Error): string {
   if (!isPerdureError(error)) return "Error";
   const name = String(error.name);
-  return own.some((type) => type.name === name) ? ownName(name) : ownName("PerdureError");
+  return ownName(own.has(name) ? name : "PerdureError");
 }
 
 /** An error of another realm (a vm context, a test environment): its built-in class has the same name as ours. */
 function classOfStranger(error: object, byName: ReadonlyMap<string, object>): string {
-  for (let at: object | null = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
+  for (let at = prototypeOf(error); at !== null; at = prototypeOf(at)) {
     const type: unknown = Object.getOwnPropertyDescriptor(at, "constructor")?.value;
     if (typeof type === "function" && builtIns.some((known) => known.name === type.name) && byName.has(type.name)) return type.name;
   }
@@ -88,3 +106,5 @@ export function isErrorLike(value: unknown): value is Error {
   if (typeof value !== "object" || value === null || Object.prototype.toString.call(value) !== "[object Error]") return false;
   return !Object.hasOwn(value, Symbol.toStringTag) && Object.getPrototypeOf(value) !== Object.prototype;
 }
+
+const prototypeOf = (object: object): object | null => Object.getPrototypeOf(object) as object | null;

@@ -5,7 +5,12 @@ import { isErrorLike } from "./error-registry.js";
 /** How a thrown value that is not an Error looks in a message. */
 function shown(value: unknown): string {
   try {
-    const text = typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value !== null ? Object.prototype.toString.call(value) : String(value);
+    const text =
+      typeof value === "string"
+        ? JSON.stringify(value)
+        : typeof value === "object" && value !== null
+          ? Object.prototype.toString.call(value)
+          : String(value);
     return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
   } catch {
     return "a value that throws when it is read";
@@ -18,7 +23,9 @@ function shown(value: unknown): string {
  */
 export function asError(thrown: unknown, check: (value: unknown) => void): Error {
   if (isErrorLike(thrown)) return thrown;
-  const error = withoutStack(`Something that is not an Error was thrown: ${shown(thrown)}. Throw an Error, so that it has a message and a stack.`);
+  const error = withoutStack(
+    `Something that is not an Error was thrown: ${shown(thrown)}. Throw an Error, so that it has a message and a stack.`,
+  );
   if (thrown === undefined) return error;
   try {
     check(thrown);

@@ -22,14 +22,17 @@ export function inputHash(text: string): string {
 const hex = (hash: number): string => (hash >>> 0).toString(16).padStart(8, "0");
 
 function hashOf(node: Json, seed: number): number {
-  if (typeof node === "string") return textHash(node, seed ^ 1);
-  if (typeof node !== "object" || node === null) return textHash(String(node), seed ^ 2);
-  let hash = seed ^ (Array.isArray(node) ? 3 : 4);
+  if (typeof node === "string") return textHash(node, seedFor(1, seed));
+  if (typeof node !== "object" || node === null) return textHash(String(node), seedFor(2, seed));
+  let hash = seedFor(Array.isArray(node) ? 3 : 4, seed);
   if (Array.isArray(node)) for (const element of node) hash = mix(hash ^ hashOf(element, seed));
   // A sum does not depend on the order of the keys.
-  else for (const key of Object.keys(node)) hash = (hash + mix(textHash(key, seed ^ 5) ^ mix(hashOf(node[key] as Json, seed)))) | 0;
+  else for (const key of Object.keys(node)) hash = (hash + mix(textHash(key, seedFor(5, seed)) ^ mix(hashOf(node[key] as Json, seed)))) | 0;
   return mix(hash);
 }
+
+/** Kinds are far apart: seeds that differ in a bit or two are what the first character of another text makes up for. */
+const seedFor = (kind: number, seed: number): number => mix(seed + Math.imul(kind, 0x9e3779b9));
 
 /** FNV-1a, with the finish of murmur3 so that every bit of the input reaches every bit of the hash. */
 function textHash(text: string, seed: number): number {

@@ -35,7 +35,12 @@ export function jsonCodec(options: JsonCodecOptions = {}): ValueCodec {
     encodeError(thrown) {
       const what = "an error";
       try {
-        return encode(asError(thrown, (value) => encode(value, what, registry, limits)), what, registry, limits);
+        return encode(
+          asError(thrown, (value) => encode(value, what, registry, limits)),
+          what,
+          registry,
+          limits,
+        );
       } catch {
         return encodeTagged(encodeWalk(what, registry, { ...limits, maxBytes: Number.MAX_SAFE_INTEGER }), barest(thrown));
       }

@@ -13,24 +13,47 @@ export function refusalOf(walk: EncodeWalk, value: unknown): PerdureError {
   const name = classNameOf(object);
   const advice = adviceFor(object, name);
   if (advice !== undefined) return unserializable(walk, `a ${name}`, advice);
-  const base = Array.isArray(object) ? "array" : object instanceof Map ? "Map" : object instanceof Set ? "Set" : object instanceof Date ? "Date" : undefined;
-  if (base !== undefined) return unserializable(walk, `an instance of ${name}, a subclass of ${base}`, `It would come back as a bare ${base}: make a plain ${base} of it first.`);
+  const base = Array.isArray(object)
+    ? "Array"
+    : object instanceof Map
+      ? "Map"
+      : object instanceof Set
+        ? "Set"
+        : object instanceof Date
+          ? "Date"
+          : undefined;
+  if (base !== undefined)
+    return unserializable(
+      walk,
+      `an instance of ${name}, a subclass of ${base}`,
+      `It would come back as a bare ${base}: make a plain ${base} of it first.`,
+    );
   return unserializable(walk, `an instance of the class ${name}`, instanceAdvice(object));
 }
 
 function instanceAdvice(object: object): string {
   const type = object as { toJSON?: unknown };
   const plain = "Store a plain object with its data ({ ...value }) and build the instance again where you need it.";
-  return typeof type.toJSON === "function" ? `Its toJSON() is not called, because what comes back would be another type: store value.toJSON() or a string, or a plain object, yourself.` : plain;
+  return typeof type.toJSON === "function"
+    ? `Its toJSON() is not called, because what comes back would be another type: store value.toJSON() or a string, or a plain object, yourself.`
+    : plain;
 }
 
 function adviceFor(object: object, name: string): string | undefined {
   if (typeof (object as { then?: unknown }).then === "function") return "Await it first.";
-  if (object instanceof Number || object instanceof String || object instanceof Boolean || object instanceof BigInt || object instanceof Symbol) {
+  if (
+    object instanceof Number ||
+    object instanceof String ||
+    object instanceof Boolean ||
+    object instanceof BigInt ||
+    object instanceof Symbol
+  ) {
     return "Use the primitive instead of the boxed one (value.valueOf()).";
   }
-  if (object instanceof WeakMap || object instanceof WeakSet || object instanceof WeakRef) return "Weak collections cannot be listed: use a Map or Set.";
-  if (typeof SharedArrayBuffer === "function" && object instanceof SharedArrayBuffer) return "Shared memory cannot be stored: copy it into an ArrayBuffer.";
+  if (object instanceof WeakMap || object instanceof WeakSet || object instanceof WeakRef)
+    return "Weak collections cannot be listed: use a Map or Set.";
+  if (typeof SharedArrayBuffer === "function" && object instanceof SharedArrayBuffer)
+    return "Shared memory cannot be stored: copy it into an ArrayBuffer.";
   switch (name) {
     case "ReadableStream":
     case "WritableStream":
@@ -55,7 +78,8 @@ function adviceFor(object: object, name: string): string | undefined {
 function classNameOf(object: object): string {
   try {
     const type: unknown = (object as { constructor?: unknown }).constructor;
-    if (typeof type === "function" && typeof type.name === "string" && type.name !== "" && type.name !== "Object") return type.name.slice(0, 60);
+    if (typeof type === "function" && typeof type.name === "string" && type.name !== "" && type.name !== "Object")
+      return type.name.slice(0, 60);
     const brand = Object.prototype.toString.call(object).slice(8, -1);
     return brand === "Object" ? "(anonymous)" : brand;
   } catch {
