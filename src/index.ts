@@ -26,6 +26,7 @@ export { connect, launch } from "./api/launch.js";
 export { compression } from "./codec/compression.js";
 export { encryption } from "./codec/encryption.js";
 export type { PayloadCodec, PayloadContext } from "./codec/codec.js";
+export type { CodecLimits } from "./codec/limits.js";
 export type { Backend } from "./backend/backend.js";
 export type {
   Client,

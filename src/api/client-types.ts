@@ -2,6 +2,7 @@
 // What a process holds: a client that starts and looks, an engine that also works, and handles of runs.
 import type { Backend } from "../backend/backend.js";
 import type { PayloadCodec } from "../codec/codec.js";
+import type { CodecLimits } from "../codec/limits.js";
 import type { Duration } from "../core/duration.js";
 import type { HistoryEvent } from "./history-types.js";
 import type { ErrorCode } from "../errors.js";
@@ -25,6 +26,8 @@ export interface ConnectOptions {
   readonly logger?: Logger | undefined;
   /** What payloads go through before they are stored, in this order: `compression()`, `encryption(…)`. The same in every process. Default: none, payloads are readable JSON. */
   readonly codec?: readonly PayloadCodec[] | undefined;
+  /** How large and how deep a stored value may be. Default: 4 MiB of encoded text, 200 levels, 1,000,000 values; of an error's stack 4,096 characters are kept. */
+  readonly limits?: Partial<CodecLimits> | undefined;
 }
 
 /** Options of `launch`. */

@@ -18,7 +18,16 @@ import { ResultWaiters } from "./result-waiters.js";
 import { parseInput } from "./schema.js";
 import type { Args } from "./shape-types.js";
 
-const settingDefaults = { runs: 1000, activities: 100, warmRuns: 1000, leaseMs: 10_000, pollMs: 500, recoverMs: 400, graceMs: 10_000, resultPollMs: 1000 } as const;
+const settingDefaults = {
+  runs: 1000,
+  activities: 100,
+  warmRuns: 1000,
+  leaseMs: 10_000,
+  pollMs: 500,
+  recoverMs: 400,
+  graceMs: 10_000,
+  resultPollMs: 1000,
+} as const;
 const leaseMinMs = 500;
 
 /**
@@ -45,7 +54,19 @@ export function connect(options: ConnectOptions): Promise<Client> {
 
 /** `launch` on a runtime of one's own: virtual time for the simulator and for tests. */
 export async function launchWith(options: LaunchOptions, runtime: Runtime): Promise<Engine> {
-  checkOptionsObject(options, "launch", ["backend", "errors", "logger", "codec", "workflows", "activities", "concurrency", "lease", "warmRuns", "guard"]);
+  checkOptionsObject(options, "launch", [
+    "backend",
+    "errors",
+    "logger",
+    "codec",
+    "limits",
+    "workflows",
+    "activities",
+    "concurrency",
+    "lease",
+    "warmRuns",
+    "guard",
+  ]);
   const definitions = definitionsOf(options.workflows ?? [], options.activities ?? []);
   const settings = readSettings(options);
   const parts = await openParts(options, runtime);
@@ -68,7 +89,7 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
 
 /** `connect` on a runtime of one's own. */
 export async function connectWith(options: ConnectOptions, runtime: Runtime): Promise<Client> {
-  checkOptionsObject(options, "connect", ["backend", "errors", "logger", "codec"]);
+  checkOptionsObject(options, "connect", ["backend", "errors", "logger", "codec", "limits"]);
   return new OpenEngine(await openParts(options, runtime), undefined);
 }
 
@@ -83,14 +104,18 @@ interface Parts {
 
 async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Parts> {
   if (typeof (options.backend as Partial<Backend> | undefined)?.open !== "function") {
-    throw new PerdureError("invalid_argument", 'The option backend is missing or is not a backend. Give one, for example sqlite("app.db") from "perdure/sqlite".');
+    throw new PerdureError(
+      "invalid_argument",
+      'The option backend is missing or is not a backend. Give one, for example sqlite("app.db") from "perdure/sqlite".',
+    );
   }
   const logger = options.logger ?? consoleLogger;
-  const codec = codecChain(jsonCodec({ errors: options.errors ?? [] }), options.codec ?? []);
+  const codec = codecChain(jsonCodec({ errors: options.errors ?? [], limits: options.limits ?? {} }), options.codec ?? []);
   const store = await options.backend.open(runtime);
   const onTrouble = (failure: Error, attempt: number): void => {
     // Short troubles (a busy file, a reconnect) are normal; those that last are worth a line, ever more rarely.
-    if (attempt >= 5 && Number.isInteger(Math.log2(attempt))) logger.warn("The store does not take writes; trying again.", { error: failure, attempt });
+    if (attempt >= 5 && Number.isInteger(Math.log2(attempt)))
+      logger.warn("The store does not take writes; trying again.", { error: failure, attempt });
   };
   const commits = new GroupCommit({ store, runtime, onTrouble });
   return { store, runtime, codec, commits, waiters: new ResultWaiters(store, runtime, settingDefaults.resultPollMs), logger };
@@ -100,7 +125,11 @@ function readSettings(options: LaunchOptions): WorkerSettings {
   const { concurrency, lease, warmRuns } = options;
   checkOptionsObject(concurrency, "concurrency", ["runs", "activities"]);
   const leaseMs = lease === undefined ? settingDefaults.leaseMs : parseDuration(lease, "the option lease of launch");
-  if (leaseMs < leaseMinMs) throw new PerdureError("invalid_argument", `The option lease of launch is ${leaseMs} ms. Give at least ${leaseMinMs} ms: a shorter one is lost to any hiccup.`);
+  if (leaseMs < leaseMinMs)
+    throw new PerdureError(
+      "invalid_argument",
+      `The option lease of launch is ${leaseMs} ms. Give at least ${leaseMinMs} ms: a shorter one is lost to any hiccup.`,
+    );
   return {
     runConcurrency: readCount(concurrency?.runs, settingDefaults.runs, 1, "concurrency.runs"),
     activityConcurrency: readCount(concurrency?.activities, settingDefaults.activities, 1, "concurrency.activities"),
@@ -113,7 +142,8 @@ function readSettings(options: LaunchOptions): WorkerSettings {
 
 function readCount(value: number | undefined, byDefault: number, least: number, what: string): number {
   if (value === undefined) return byDefault;
-  if (!Number.isInteger(value) || value < least) throw new PerdureError("invalid_argument", `The option ${what} of launch is ${String(value)}. Give a whole number from ${least}.`);
+  if (!Number.isInteger(value) || value < least)
+    throw new PerdureError("invalid_argument", `The option ${what} of launch is ${String(value)}. Give a whole number from ${least}.`);
   return value;
 }
 
@@ -153,7 +183,9 @@ class OpenEngine implements Engine {
   }
 
   close(options: CloseOptions = {}): Promise<void> {
-    this.#closing ??= this.#close(options.grace === undefined ? settingDefaults.graceMs : parseDuration(options.grace, "the grace of close"));
+    this.#closing ??= this.#close(
+      options.grace === undefined ? settingDefaults.graceMs : parseDuration(options.grace, "the grace of close"),
+    );
     return this.#closing;
   }
 

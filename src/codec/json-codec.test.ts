@@ -396,7 +396,7 @@ describe("limits hold exactly", () => {
     expect(jsonCodec({ limits: { maxDepth: 1, maxBytes: 64 } }).decode(text)).toBeDefined();
   });
 
-  it.each([{ maxDepth: 0 }, { maxDepth: 401 }, { maxBytes: 1.5 }, { maxNodes: Number.NaN }, { maxStackChars: -1 }])(
+  it.each([{ maxDepth: 0 }, { maxDepth: 401 }, { maxBytes: 1.5 }, { maxNodes: Number.NaN }, { maxStackChars: -1 }, { bytes: 5 }])(
     "wrong: %j",
     (limits) => {
       expect(thrownBy(() => jsonCodec({ limits })).code).toBe("invalid_argument");

@@ -29,6 +29,11 @@ const ranges: { readonly [K in keyof CodecLimits]: readonly [number, number] } =
 
 /** The defaults with these changes. */
 export function codecLimits(changes: Partial<CodecLimits> = {}): CodecLimits {
+  for (const key of Object.keys(changes)) {
+    if (!Object.hasOwn(ranges, key)) {
+      throw new PerdureError("invalid_argument", `limits.${key} does not exist; there are ${Object.keys(ranges).join(", ")}.`);
+    }
+  }
   const limits = { ...defaultLimits };
   for (const key of Object.keys(ranges) as (keyof CodecLimits)[]) {
     const value = changes[key];
