@@ -54,23 +54,21 @@ export const isolation: Checks = {
   },
 
   async "a batch that is refused as a whole has written nothing, and the store goes on"(lab) {
-    const run = await lab.drive(await lab.worker());
-    await lab.assertUntouched([run], async () => {
-      try {
-        // Lines that repeat a number are a bug of the caller: a store may call it fenced, or refuse the batch.
-        const [sent, turn] = await lab.store.apply([
-          sendOf({ workflowId: "none" }, "k"),
-          turnOf(run, driving, { events: [lineOf(2), lineOf(2)] }),
-        ]);
-        expectStatus(sent, "not_found");
-        expectStatus(turn, "fenced");
-      } catch (failure) {
-        assert.ok(
-          failure instanceof StoreFailure && failure.outcome === "none" && !failure.transient,
-          `a lasting StoreFailure that wrote nothing: ${String(failure)}`,
-        );
-      }
-    });
+    const worker = await lab.worker();
+    const [run, other] = [await lab.drive(worker), await lab.drive(worker)];
+    const before = await Promise.all([run, other].map(lab.look));
+    // Lines that repeat a number are a bug of the caller: a store may call the turn fenced, or refuse the batch.
+    const malformed = turnOf(run, driving, { events: [lineOf(2), lineOf(2)] });
+    try {
+      const [sent, turn] = await lab.store.apply([sendOf(other, "k"), malformed]);
+      expectStatus(turn, "fenced");
+      assert.deepEqual([await lab.look(run), expectStatus(sent, "sent").position], [before[0], 1]);
+    } catch (failure) {
+      const isRefusal = failure instanceof StoreFailure && failure.outcome === "none" && !failure.transient;
+      assert.ok(isRefusal, `expected a lasting StoreFailure that wrote nothing: ${String(failure)}`);
+      assert.deepEqual(await Promise.all([run, other].map(lab.look)), before);
+    }
     expectStatus(await lab.do(turnOf(run, driving)), "committed");
+    expectStatus(await lab.do(sendOf(other, "another")), "sent");
   },
 };

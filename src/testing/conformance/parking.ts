@@ -86,9 +86,12 @@ export const parking: Checks = {
     const poisoned = await lab.drive(worker, {}, { next: parked(null, { code: "poisoned", message: "killed its worker" }), events: [] });
     const other = await lab.drive(worker, { name: "other" }, { next: parked(null, reason), events: [] });
     const sleeping = await lab.drive(worker, {}, { next: idle() });
-    await lab.assertUntouched([poisoned, other, sleeping], async () => {
+    const mended = await lab.drive(worker, { name: "mended" }, { next: parked(1, reason), events: [] });
+    const claimedMended = await lab.claimOnly(worker, { names: ["mended"] });
+    expectStatus(await lab.do(turnOf(claimedMended, idle(lab.store.now() + hourMs))), "committed");
+    await lab.assertUntouched([poisoned, other, sleeping, mended], async () => {
       assert.equal(await lab.store.retryParked([]), 0);
-      assert.equal(await lab.store.retryParked(["order", "unknown"]), 2);
+      assert.equal(await lab.store.retryParked(["order", "mended", "unknown"]), 2);
     });
     const claimed = await lab.claimAll(worker, { names: ["order", "other"] });
     assert.deepEqual(claimed.map(({ runId }) => runId).toSorted(), [mendable.runId, untimed.runId].toSorted());

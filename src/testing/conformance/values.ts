@@ -104,15 +104,24 @@ export const values: Checks = {
   async "a store shares no bytes with its callers"(lab) {
     const worker = await lab.worker();
     const mine = new Uint8Array([1, 2, 3]);
-    const run = await lab.drive(worker, {}, { events: [lineOf(1, { payload: mine })] });
+    const run = await lab.drive(worker, {}, { events: [lineOf(1, { payload: mine })], tasks: [taskOf(1, { input: mine })] });
+    expectStatus(await lab.do(sendOf(run, "k", { item: messageOf(mine) })), "sent");
     mine.fill(9);
-    const read = async (): Promise<Payload | null | undefined> =>
+    const readLine = async (): Promise<Payload | null | undefined> =>
       (await lab.store.loadHistory({ key: run.key, fromSeq: 1, limit: 1 }))[0]?.payload;
-    const first = await read();
-    assertSamePayload(first ?? null, new Uint8Array([1, 2, 3]));
-    assert.ok(first instanceof Uint8Array);
-    first.fill(8);
-    assertSamePayload((await read()) ?? null, new Uint8Array([1, 2, 3]));
+    const readItem = async (): Promise<Payload | null | undefined> =>
+      (await lab.store.loadInboxes([{ key: run.key, above: 0 }]))[0]?.[0]?.payload;
+    for (const read of [readLine, readItem]) {
+      const first = await read();
+      assertSamePayload(first ?? null, new Uint8Array([1, 2, 3]));
+      if (first instanceof Uint8Array) first.fill(8);
+      assertSamePayload((await read()) ?? null, new Uint8Array([1, 2, 3]));
+    }
+    const task = await lab.claimOnlyTask(worker);
+    assertSamePayload(task.input, new Uint8Array([1, 2, 3]));
+    if (task.input instanceof Uint8Array) task.input.fill(8);
+    await lab.store.release({ worker, runs: [], tasks: [task.key] });
+    assertSamePayload((await lab.claimOnlyTask(worker)).input, new Uint8Array([1, 2, 3]));
   },
 
   async "times far away and long reasons are kept exactly"(lab) {

@@ -1,0 +1,163 @@
+/** Any store against the memory store as its model: random steps on both, and after each the answers and everything readable must be the same. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Store } from "perdure/backend";
+import { createMemoryState, type MemoryState } from "../../src/backends/memory/state.js";
+import { memoryOn } from "../../src/backends/memory/memory.js";
+import { systemRuntime } from "../../src/platform/runtime.js";
+import type { ConformanceTarget } from "../../src/testing/conformance/index.js";
+import { hourMs } from "../../src/testing/conformance/samples.js";
+import {
+  createSide,
+  heldOf,
+  learnRuns,
+  noteClaim,
+  noteOutcome,
+  noteTask,
+  operationOf,
+  readSide,
+  replaceWorker,
+  taskOfPlan,
+  workerOf,
+  type Side,
+} from "./side.js";
+import { runNames, stepPlans, type StepPlan } from "./step-plans.js";
+
+export interface DifferentialOptions {
+  readonly create: () => Promise<ConformanceTarget>;
+  /** How many random programs. */
+  readonly programs: number;
+  /** At most how many steps each. Default 40. */
+  readonly maxSteps?: number;
+  /** For repeating a failure. */
+  readonly seed?: number;
+}
+
+/** Compares a store with the model; returns how often each outcome came up, so that a test can demand that all of them did. */
+export async function compareWithModel(options: DifferentialOptions): Promise<ReadonlyMap<string, number>> {
+  const seen = new Map<string, number>();
+  const property = fc.asyncProperty(stepPlans(options.maxSteps ?? 40), (steps) => runProgram(options.create, steps, seen));
+  await fc.assert(property, { numRuns: options.programs, ...(options.seed !== undefined && { seed: options.seed }) });
+  return seen;
+}
+
+interface World {
+  readonly target: ConformanceTarget;
+  readonly state: MemoryState;
+  readonly sides: readonly [model: Side, subject: Side];
+}
+
+async function runProgram(create: () => Promise<ConformanceTarget>, steps: readonly StepPlan[], seen: Map<string, number>): Promise<void> {
+  const target = await create();
+  const runtime = target.runtime ?? systemRuntime();
+  const subject: Store = await target.backend.open(runtime);
+  const state = createMemoryState();
+  // One clock for both, so that what is due on one side is due on the other.
+  const model: Store = await memoryOn(state, { now: () => subject.now() }).open(runtime);
+  const later = subject.now() + hourMs;
+  try {
+    const world: World = { target, state, sides: [await createSide(model, later), await createSide(subject, later)] };
+    for (const [index, step] of steps.entries()) {
+      const [expected, actual] = await onBoth(world, (side) => takeStep(world, side, adapt(world, step), `step ${index}`));
+      assert.deepEqual(actual, expected, `the answers to step ${index} differ`);
+      for (const { status } of expected as readonly { readonly status: string }[]) seen.set(status, (seen.get(status) ?? 0) + 1);
+      await onBoth(world, learnRuns);
+      const [modelData, subjectData] = await onBoth(world, readSide);
+      assert.deepEqual(subjectData, modelData, `the data differ after step ${index}`);
+      if (step.type === "advance") await target.advance?.(2 * hourMs);
+    }
+  } finally {
+    await subject.close();
+    await model.close();
+    await target.dispose();
+  }
+}
+
+async function onBoth<Result>({ sides }: World, work: (side: Side) => Promise<Result>): Promise<readonly [Result, Result]> {
+  // One after the other: the model's clock is the subject's.
+  return [await work(sides[0]), await work(sides[1])];
+}
+
+/** Which of several suspects is claimed is the store's choice, so no step leaves it one. */
+function adapt({ state, sides: [model] }: World, step: StepPlan): StepPlan {
+  if (step.type !== "claim_runs" && step.type !== "crash") return step;
+  const names: readonly string[] = step.type === "crash" ? runNames : step.names;
+  const now = model.store.now();
+  const isDueSuspect = ({
+    owner,
+    crashCount,
+    dueAt,
+    name,
+  }: {
+    owner: number | null;
+    crashCount: number;
+    dueAt: number | null;
+    name: string;
+  }): boolean => owner === null && crashCount >= 2 && dueAt !== null && dueAt <= now && names.includes(name);
+  return [...state.runs.values()].filter(isDueSuspect).length > 1 ? { ...step, suspects: 0 } : step;
+}
+
+/** Takes the step on one side; the answers name the status under which they are counted. */
+async function takeStep(world: World, side: Side, step: StepPlan, mark: string): Promise<readonly object[]> {
+  const { store } = side;
+  switch (step.type) {
+    case "apply": {
+      const operations = step.operations.map((plan, index) => operationOf(side, plan, `${mark}.${index}`));
+      const outcomes = await store.apply(operations);
+      return step.operations.map((plan, index) => noteOutcome(side, plan, outcomes[index] ?? { status: "gone" }));
+    }
+    case "claim_runs":
+      return claimRuns(side, step.worker, step.names, step.suspects);
+    case "claim_tasks": {
+      const { tasks, nextDueAt } = await store.claimTasks({ worker: workerOf(side, step.worker), names: step.names, limit: 1000 });
+      const sorted = tasks.toSorted((a, b) => (a.runId === b.runId ? a.command - b.command : a.runId < b.runId ? -1 : 1));
+      return [{ status: "tasks", nextDueAt }, ...sorted.map((task) => ({ status: "claimed task", task: noteTask(side, task) }))];
+    }
+    case "reclaim": {
+      const held = heldOf(side, step.run);
+      const claimed = await store.reclaimRun({ worker: workerOf(side, step.worker), key: held.key, epoch: held.epoch + step.epochOffset });
+      return [claimed === null ? { status: "not reclaimed" } : { status: "reclaimed", run: noteClaim(side, claimed) }];
+    }
+    case "release": {
+      const runs = step.runs.map((run) => heldOf(side, run).key);
+      const tasks = step.tasks.map((index) => taskOfPlan(side, index).key);
+      await store.release({ worker: workerOf(side, step.worker), runs, tasks });
+      return [{ status: "released" }];
+    }
+    case "retire":
+      await store.retireWorker(workerOf(side, step.worker));
+      await replaceWorker(side, step.worker);
+      return [{ status: "retired" }];
+    case "crash": {
+      const claimed = await claimRuns(side, step.worker, runNames, step.suspects);
+      assert.ok(await store.renewLease({ worker: workerOf(side, step.worker), leaseMs: 1 }));
+      await letLeaseEnd(world, store);
+      await replaceWorker(side, step.worker);
+      return [...claimed, ...(step.isNoticed ? [{ status: "recovered", ...(await store.recover(null)) }] : [])];
+    }
+    case "recover":
+      return [{ status: "recovered", ...(await store.recover(workerOf(side, 0))) }];
+    case "retry_parked":
+      return [{ status: "retried", count: await store.retryParked(step.names) }];
+    case "advance":
+      return [];
+    default:
+      return step satisfies never;
+  }
+}
+
+async function claimRuns(side: Side, worker: number, names: readonly string[], suspects: number): Promise<readonly object[]> {
+  const { runs, nextDueAt } = await side.store.claimRuns({ worker: workerOf(side, worker), names, limit: 1000, suspects });
+  const sorted = runs.toSorted((a, b) => (a.runId < b.runId ? -1 : 1));
+  return [
+    { status: "runs", nextDueAt },
+    ...sorted.map((run) => ({ status: run.crashCount >= 2 ? "claimed suspect" : "claimed run", run: noteClaim(side, run) })),
+  ];
+}
+
+async function letLeaseEnd({ target }: World, store: Store): Promise<void> {
+  const end = store.now() + 2;
+  await target.advance?.(2);
+  const system = systemRuntime();
+  while (store.now() < end) await new Promise<void>((resolve) => void system.setTimer(resolve, 1, { keepAlive: true }));
+}
