@@ -36,6 +36,7 @@ export function libsqlDriver(module: LibsqlModule): SqliteDriver {
   };
 }
 
+/** The library gives the file back on close only once its prepared statements are garbage; until then the descriptor stays open, without locks. */
 export function adoptLibsql(database: LibsqlDatabase): SqliteConnection {
   return toConnection(spec, libsqlHandle(database));
 }
