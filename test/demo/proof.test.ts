@@ -1,0 +1,132 @@
+// The proof must be able to fail: each case doctors good evidence in one way and names the claim that has to notice.
+import { describe, expect, it } from "vitest";
+import type { Demands, Evidence, RunEvidence } from "../../demo/proof/evidence.js";
+import { prove } from "../../demo/proof/prove.js";
+import { type Effect, parseEffects } from "../../demo/run/effect-log.js";
+import type { FileResult } from "../../demo/run/pipeline.js";
+import type { Kill } from "../../demo/run/worker-pool.js";
+
+const demands: Demands = { killsMin: 1, takeoverMaxMs: 3000, recordingMs: 1000 };
+const run = "a.csv";
+
+function lines(body: string, pid: number, from: number, until: number | undefined, more: Partial<Effect> = {}): Effect[] {
+  const base = { pid, run, kind: "step", body, key: `${run}/${body}`, attempt: 1, execution: `${pid}#${from}`, ...more } as const;
+  const start: Effect = { ...base, phase: "start", at: from };
+  return until === undefined ? [start] : [start, { ...base, phase: "end", at: until }];
+}
+
+const profiles = [{ name: "x" }] as FileResult["profiles"];
+
+const good: Evidence = {
+  torn: 0,
+  effects: [
+    ...lines("load", 1, 1000, 1100),
+    ...lines("parse", 1, 1100, undefined, { saw: ["1#1000"] }),
+    ...lines("parse", 2, 1700, 1800, { saw: ["1#1000"] }),
+    ...lines("profile x", 3, 1800, 1900, { kind: "activity", saw: ["2#1700"] }),
+    ...lines("check", 2, 1900, 2000, { saw: ["1#1000", "2#1700", "3#1800"] }),
+    ...lines("report", 2, 3100, 3200, { saw: ["1#1000", "2#1700", "3#1800", "2#1900"] }),
+  ],
+  kills: [{ at: 1200, pid: 1, workerId: "w1", signal: "SIGKILL", replacedBy: 3, replacedAt: 1500 }],
+  expected: [{ id: run, file: run, answer: undefined }],
+  runs: [
+    {
+      id: run,
+      status: "completed",
+      unreadMessages: 0,
+      result: {
+        file: run,
+        format: "CSV",
+        bytes: 1,
+        rows: 1,
+        facts: [],
+        profiles,
+        findings: [],
+        verdict: "clean",
+        reviewer: undefined,
+        executions: ["1#1000", "2#1700", "3#1800", "2#1900", "2#3100"],
+        times: { startedAt: 1000, askedAt: undefined, answeredAt: undefined, sleptFrom: 2000, sleptUntil: 3000 },
+      },
+    },
+  ],
+};
+
+const failing = (evidence: Evidence, asked = demands): readonly string[] => {
+  const proof = prove(evidence, asked);
+  expect(proof.holds).toBe(proof.claims.every(({ holds }) => holds));
+  return proof.claims.filter(({ holds }) => !holds).map(({ claim }) => claim);
+};
+
+const withRun = (change: Partial<RunEvidence>): Evidence => ({ ...good, runs: [{ ...good.runs[0]!, ...change }] });
+const withResult = (change: Partial<FileResult>): Evidence => withRun({ result: { ...good.runs[0]!.result!, ...change } });
+const withKill = (change: Partial<Kill>): Evidence => ({ ...good, kills: [{ ...good.kills[0]!, ...change }] });
+const error = { severity: "error", check: "structure", message: "broken" } as const;
+
+describe("the proof", () => {
+  it("holds on good evidence, and measures the takeover and what ran twice", () => {
+    const proof = prove(good, demands);
+    expect(failing(good)).toEqual([]);
+    expect(proof.takeovers).toMatchObject([{ cutShort: 1, firstMs: 500, lastMs: 500, abandoned: 0 }]);
+    expect(proof.reruns).toHaveLength(1);
+    expect(proof.bodies).toBe(5);
+  });
+
+  it("holds if a body was done just before the kill and ran again because that was not recorded", () => {
+    const effects = good.effects.flatMap((effect) => (effect.execution === "1#1100" ? lines("parse", 1, 1100, 1190, { saw: ["1#1000"] }) : [effect]));
+    const proof = prove({ ...good, effects }, demands);
+    // Nothing was cut short, so there is no takeover to measure: that alone is missing.
+    expect(proof.claims.filter(({ holds }) => !holds).map(({ detail }) => detail)).toEqual(["no kill found anything in flight"]);
+  });
+
+  it("holds if a failed attempt was tried again", () => {
+    const failed = lines("check", 2, 1850, 1860, { execution: "2#0", saw: [] }).map((effect) => (effect.phase === "end" ? { ...effect, phase: "failed" as const } : effect));
+    const retried = good.effects.map((effect) => (effect.body === "check" ? { ...effect, attempt: 2 } : effect));
+    expect(failing({ ...good, effects: [...retried, ...failed] })).toEqual([]);
+  });
+
+  const recorded = "Every step and activity is recorded exactly once, from an execution that ended well";
+  const finished = "Every workflow that was started has completed, once";
+  const verdict = "Every run ended with the verdict that its checks and the person gave it";
+  const twice = "Nothing ran twice but what a kill cut off";
+  const same = "Every replay handed on the recorded results and no others";
+  const killed = "Worker processes were killed, and nothing else ended them";
+  const fast = "What a killed process was doing went on elsewhere within 3000 ms";
+  const early = "No one-second sleep was cut short";
+  const again = lines("load", 2, 1600, 1650);
+  it.each<[string, Evidence, string]>([
+    ["a run that never ended", withRun({ status: "waiting", result: undefined }), finished],
+    ["a run that is not there", { ...good, runs: [] }, finished],
+    ["a second run of one id", { ...good, runs: [...good.runs, ...good.runs] }, finished],
+    ["a run that nobody started", { ...good, expected: [] }, finished],
+    ["a wrong verdict", withResult({ verdict: "approved" }), verdict],
+    ["an answer that was lost", { ...withResult({ findings: [error], verdict: "expired" }), expected: [{ id: run, file: run, answer: "approved" }] }, verdict],
+    ["a message that was never taken", withRun({ unreadMessages: 1 }), verdict],
+    ["the result of another file", withResult({ file: "b.csv" }), verdict],
+    ["a step recorded twice", withResult({ executions: ["1#1000", "2#1700", "3#1800", "2#1900", "2#3100", "2#3100"] }), recorded],
+    ["a step that is not recorded", withResult({ executions: ["1#1000", "2#1700", "3#1800", "2#1900"] }), recorded],
+    ["a record of a body that never ran", withResult({ executions: ["1#1000", "9#9", "3#1800", "2#1900", "2#3100"] }), recorded],
+    ["a record of a body that was cut short", withResult({ executions: ["1#1000", "1#1100", "3#1800", "2#1900", "2#3100"] }), recorded],
+    ["a step done again though it was recorded", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, pid: 9 }] }, twice],
+    ["a step done again long after it was done", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, at: 2500 }] }, twice],
+    ["a replay that saw another result", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, saw: ["2#1600"] } : effect)) }, same],
+    ["a body whose result is missing", { ...good, effects: [...good.effects, ...lines("extra", 2, 1600, 1650)] }, "No body ran whose result is missing"],
+    ["a process that died by itself", withKill({ signal: null }), killed],
+    ["too few kills", { ...good, kills: [] }, killed],
+    ["a slow takeover", { ...good, effects: good.effects.map((effect) => (effect.at >= 1700 ? { ...effect, at: effect.at + 5000 } : effect)) }, fast],
+    ["a body that was never taken over", { ...good, effects: good.effects.filter(({ execution }) => execution !== "2#1700") }, "Bodies that ran twice are at most those in flight at the kills, and all of these ran again"],
+    ["a sleep that ended early by the clock of the run", withResult({ times: { ...good.runs[0]!.result!.times, sleptUntil: 2900 } }), early],
+    ["a sleep that ended early by the effect log", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, at: effect.at - 200 } : effect)) }, early],
+    ["a torn log", { ...good, torn: 1 }, "The effect log is whole"],
+    ["an empty log", { ...good, effects: [] }, "The effect log is whole"],
+  ])("notices %s", (_, evidence, claim) => {
+    expect(failing(evidence)).toContain(claim);
+  });
+});
+
+describe("the effect log", () => {
+  it("forgives a line in which its process died, and no other", () => {
+    const line = JSON.stringify(good.effects[0]);
+    expect(parseEffects(`${line}\n${line}\n{"pha`)).toMatchObject({ torn: 0, effects: [{ body: "load" }, { body: "load" }] });
+    expect(parseEffects(`${line}\n{"pha\n${line}\n`)).toMatchObject({ torn: 1 });
+  });
+});
