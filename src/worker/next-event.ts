@@ -44,9 +44,9 @@ export interface Sources {
   readonly arrivals: Arrival[];
   readonly deadlineAt: number | null;
   /** The store's clock, in ms. */
-  readonly now: number;
+  now: number;
   /** No event may be earlier than the one before. */
-  readonly lastAt: number;
+  lastAt: number;
   readonly random: () => number;
   /** Positions of mail that nobody can want any more. */
   readonly onDropped: (position: number) => void;
@@ -57,10 +57,10 @@ export function chooseEvent(sources: Sources): ChosenEvent | undefined {
 }
 
 /** When time alone brings the next event or attempt, in ms; null for never. */
-export function nextTime(machine: RunMachine, deadlineAt: number | null, retryTimes: Iterable<number>): number | null {
+export function nextTime(machine: RunMachine, deadlineAt: number | null, ...retryTimes: readonly ReadonlyMap<number, number>[]): number | null {
   let next = machine.cancelRequested ? Infinity : (deadlineAt ?? Infinity);
   for (const number of machine.timed) next = Math.min(next, machine.pending.get(number)?.command.dueAt ?? Infinity);
-  for (const time of retryTimes) next = Math.min(next, time);
+  for (const times of retryTimes) for (const time of times.values()) next = Math.min(next, time);
   return next === Infinity ? null : next;
 }
 

@@ -14,17 +14,17 @@
 import type { Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
 import { isPerdureError, PerdureError, CancelledError } from "../errors.js";
-import type { StepCommand } from "../core/commands.js";
 import { recordOf } from "../core/commands.js";
 import { historyEventsMax } from "../core/defaults.js";
 import { envelopeOf, writeEnvelope } from "../core/events.js";
 import type { Divergence } from "../core/determinism.js";
 import type { RunMachine, TurnResult } from "../core/run-machine.js";
-import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail } from "./next-event.js";
+import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { DriverHost } from "./driver-host.js";
 import { payloadFields } from "./payload-fields.js";
 import { Speculation } from "./speculation.js";
-import { Body } from "./step-runner.js";
+import { StepBodies } from "./step-bodies.js";
+import type { Body } from "./step-runner.js";
 import { StoreFailure } from "../backend/failures.js";
 
 /** How a driver is done with its run. `idle`: given up with a machine that may be kept warm. */
@@ -46,13 +46,14 @@ export class RunDriver {
   #lastSeq = 0;
   #lastAt = 0;
   #parkCount: number;
-  #mail: Mail[] = [];
+  readonly #mail: Mail[] = [];
   #inboxSeen = 0;
   #inboxCount = 0;
-  #arrivals: Arrival[] = [];
+  readonly #arrivals: Arrival[] = [];
+  /** One object for the life of the driver: it is asked for every event. */
+  readonly #sources: Sources;
   #speculation = new Speculation();
-  #bodies = new Map<number, Body>();
-  #retryTimes = new Map<number, number>();
+  readonly #bodies: StepBodies;
   #timer: { cancel(): void } | undefined;
   #chosen: ChosenEvent | undefined;
   /** The start that this driver is the eager part of, until it is committed. */
@@ -69,6 +70,18 @@ export class RunDriver {
     this.machine = options.machine;
     this.#deadlineAt = options.deadlineAt;
     this.#parkCount = options.parkCount;
+    this.#bodies = new StepBodies(options.host, options.machine);
+    this.#sources = {
+      machine: options.machine,
+      codec: options.host.codec,
+      mail: this.#mail,
+      arrivals: this.#arrivals,
+      deadlineAt: options.deadlineAt,
+      now: 0,
+      lastAt: 0,
+      random: () => this.#host.runtime.random(),
+      onDropped: (position) => void this.#speculation.consumed.push(position),
+    };
   }
 
   get key(): RunKey {
@@ -102,9 +115,9 @@ export class RunDriver {
     this.#lastAt = lastAt;
     this.#parkCount = claimed.parkCount;
     this.#over = false;
-    this.#retryTimes.clear();
+    this.#bodies.retryTimes.clear();
     this.addMail(mail, claimed.inboxCount);
-    this.#startBodies();
+    this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
 
@@ -118,7 +131,7 @@ export class RunDriver {
     this.#birth = options.operation;
     this.#onBorn = options.onBorn;
     this.#onUnborn = options.onUnborn;
-    this.#mail = [...options.mail];
+    this.#mail.push(...options.mail);
     this.#inboxSeen = options.mail.length - 1;
     this.#inboxCount = this.#inboxSeen;
     this.wake();
@@ -152,7 +165,7 @@ export class RunDriver {
 
   /** Lets go of the run without a word to the store: somebody else has it, or will have it. */
   drop(reason: Error): void {
-    this.#finish("dropped", reason);
+    this.#finish("dropped", () => reason);
   }
 
   // Turns. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,17 +222,9 @@ export class RunDriver {
 
   #choose(): ChosenEvent | undefined {
     if (this.#nextSeq > historyEventsMax) throw new PerdureError("history_too_long", `The history has reached ${historyEventsMax} events.`);
-    return chooseEvent({
-      machine: this.machine,
-      codec: this.#host.codec,
-      mail: this.#mail,
-      arrivals: this.#arrivals,
-      deadlineAt: this.#deadlineAt,
-      now: this.#host.store.now(),
-      lastAt: this.#lastAt,
-      random: () => this.#host.runtime.random(),
-      onDropped: (position) => void this.#speculation.consumed.push(position),
-    });
+    this.#sources.now = this.#host.store.now();
+    this.#sources.lastAt = this.#lastAt;
+    return chooseEvent(this.#sources);
   }
 
   /** Notes a turn as speculation, to be committed. */
@@ -229,8 +234,8 @@ export class RunDriver {
     const envelope = envelopeOf(chosen.event, result.commands.map(recordOf));
     speculation.events.push({ seq: this.#nextSeq, at: chosen.event.at, event: writeEnvelope(envelope), payload: chosen.payload });
     if (chosen.position !== undefined) speculation.consumed.push(chosen.position);
-    if (chosen.arrival !== undefined) speculation.arrivals.push(chosen.arrival);
-    speculation.logs.push(...result.logs);
+    if (chosen.arrival !== undefined) speculation.addArrival(chosen.arrival);
+    speculation.addLogs(result.logs);
     for (const command of result.withdrawn) speculation.withdraw(command);
     for (const command of result.commands) {
       if (this.machine.pending.has(command.number)) speculation.enter(command);
@@ -242,19 +247,18 @@ export class RunDriver {
 
   /** No event is at hand: commit what there is, give the run up if nothing here will move it, or just wait. */
   #settle(): void {
-    const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#host.store.now());
-    const dueAt = nextTime(this.machine, this.#deadlineAt, this.#retryTimesAfterCommit());
+    const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#sources.now);
     if (waits && this.#speculation.empty) {
       this.#busy = false;
-      this.#armTimer(dueAt);
+      this.#armTimer(this.#nextTime());
       if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
       return;
     }
-    void this.#commit(waits ? { state: "driving" } : { state: "idle", dueAt });
+    void this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
   }
 
-  #retryTimesAfterCommit(): Iterable<number> {
-    return [...this.#retryTimes.values(), ...this.#speculation.retryTimes()];
+  #nextTime(): number | null {
+    return nextTime(this.machine, this.#deadlineAt, this.#bodies.retryTimes, this.#speculation.stepRetries);
   }
 
   #end(status: "completed" | "failed" | "cancelled", text: string): void {
@@ -289,7 +293,7 @@ export class RunDriver {
     this.#birth = undefined;
     this.#onUnborn = undefined;
     if (outcome.status === "exists") {
-      this.#finish("dropped", new PerdureError("lease_lost", "A run with this id was already there."));
+      this.#finish("dropped", () => new PerdureError("lease_lost", "A run with this id was already there."));
     } else {
       this.#key = outcome.key;
       this.#epoch = 1;
@@ -304,7 +308,7 @@ export class RunDriver {
       case "committed":
         return this.#committed(outcome);
       case "fenced":
-        return this.#finish("dropped", leaseLost());
+        return this.#finish("dropped", leaseLost);
       case "unseen_inbox":
         this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
         return this.#rewind();
@@ -324,18 +328,18 @@ export class RunDriver {
     this.#lastSeq += done.events.length + (done.terminal === undefined ? 0 : 1);
     if (done.events.length > 0) this.#parkCount = 0;
     for (const line of done.logs) host.log(this.machine.facts, line);
-    for (const command of done.withdrawn) this.#abortBody(command.number, new CancelledError("The operation was cancelled."));
+    for (const command of done.withdrawn) this.#bodies.abort(command.number, () => new CancelledError("The operation was cancelled."));
     if (done.terminal !== undefined) {
       host.onEnded(this, done.terminal);
-      return this.#finish("ended", new CancelledError("The run has ended."));
+      return this.#finish("ended", () => new CancelledError("The run has ended."));
     }
-    for (const [number, retryAt] of done.stepRetries) this.#retryTimes.set(number, retryAt);
+    for (const [number, retryAt] of done.stepRetries) this.#bodies.retryTimes.set(number, retryAt);
     this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
-    if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost());
+    if (done.queuesTasks) host.onTasksQueued();
+    if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
     // A worker that is closing finishes what it has begun and begins nothing more.
-    if (host.draining) return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost());
-    for (const command of done.steps) this.#startBody(command);
-    if (done.tasks.length > 0) host.onTasksQueued();
+    if (host.draining) return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
+    for (const command of done.steps) this.#bodies.start(command);
     this.#host.schedule(this);
     if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
   }
@@ -344,7 +348,7 @@ export class RunDriver {
     if (this.#over) return;
     if (this.#birth !== undefined) {
       this.#onUnborn?.(error);
-      return this.#finish("dropped", leaseLost());
+      return this.#finish("dropped", leaseLost);
     }
     if (error instanceof StoreFailure && error.outcome === "unknown") {
       void this.#resolveUnknown(next);
@@ -363,27 +367,25 @@ export class RunDriver {
     const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }));
     if (this.#over) return;
     // Not ours any more: fenced, or given up, parked or ended by that very commit.
-    if (claimed === null || claimed === undefined) return this.#finish("dropped", leaseLost());
+    if (claimed === null || claimed === undefined) return this.#finish("dropped", leaseLost);
     this.#epoch = claimed.epoch;
     const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
     if (appended > 0 && claimed.lastSeq === this.#lastSeq + appended) this.#committed({ owned: true, inboxCount: claimed.inboxCount });
     else if (claimed.lastSeq === this.#lastSeq) void this.#commit(next);
-    else this.#finish("dropped", leaseLost());
+    else this.#finish("dropped", leaseLost);
   }
 
   /** Something arrived before the end: throw the speculation away, stand after the last committed line again, and deliver it first. */
   #rewind(): void {
     const arrivals = [...this.#speculation.arrivals, ...this.#arrivals];
-    const bodies = this.#bodies;
-    this.#bodies = new Map();
     this.#over = true;
-    void this.#host.reload(this, arrivals, bodies);
+    void this.#host.reload(this, arrivals, this.#bodies.handOver());
   }
 
   /** Carries over from the driver of the same run that was rewound: its bodies are in flight still, and what they gave is not recorded yet. */
   inherit(arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): void {
     this.#arrivals.push(...arrivals);
-    for (const [number, body] of bodies) this.#bodies.set(number, body);
+    this.#bodies.inherit(bodies);
   }
 
   #park(divergence: Divergence): void {
@@ -400,7 +402,7 @@ export class RunDriver {
     this.#speculation = new Speculation();
     this.#host.onParked(this.machine.facts, reason);
     if (this.#birth !== undefined) return this.#bearUndriven();
-    for (const [number] of this.#bodies) this.#abortBody(number, leaseLost());
+    this.#bodies.abortAll(leaseLost);
     void this.#commit({ state: "parked", reason, dueAt: reason.code === "history_too_long" ? null : this.#host.store.now() + parkDelayMs(this.#parkCount) });
   }
 
@@ -410,12 +412,12 @@ export class RunDriver {
     if (birth === undefined) return;
     this.#host.commits.submit(birth(null)).then(
       (outcome) => {
-        this.#finish("dropped", leaseLost());
+        this.#finish("dropped", leaseLost);
         this.#onBorn?.(outcome);
         this.#host.onRunsDue();
       },
       (error: unknown) => {
-        this.#finish("dropped", leaseLost());
+        this.#finish("dropped", leaseLost);
         this.#onUnborn?.(error);
       },
     );
@@ -424,61 +426,17 @@ export class RunDriver {
   #giveBack(): void {
     const host = this.#host;
     const key = this.#key;
-    this.#finish("dropped", leaseLost());
+    this.#finish("dropped", leaseLost);
     void host.persistently(() => host.store.release({ worker: host.worker, runs: [key], tasks: [] }));
   }
 
   // Bodies, mail and time. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Starts the bodies of every pending step that is not waiting for its next attempt: after a claim, when nobody else runs them. */
-  #startBodies(): void {
-    const now = this.#host.store.now();
-    for (const [number, pending] of this.machine.pending) {
-      if (pending.command.kind !== "step" || this.#bodies.has(number) || this.#arrivals.some((arrival) => arrival.command === number)) continue;
-      if (pending.retryAt !== null && pending.retryAt > now) this.#retryTimes.set(number, pending.retryAt);
-      else this.#startBody(pending.command);
-    }
-  }
-
-  #startBody(command: StepCommand): void {
-    const host = this.#host;
-    const { facts, pending } = this.machine;
-    const { number, name } = command;
-    const attempt = pending.get(number)?.attempt;
-    if (attempt === undefined) return;
-    this.#retryTimes.delete(number);
-    const body = new Body({
-      runtime: host.runtime,
-      attempt,
-      idempotencyKey: `${facts.runId}/${number}`,
-      timeoutMs: command.timeoutMs,
-      what: `step "${name}"`,
-      run: command.run,
-      onDone: (outcome) => {
-        const what = `the result of step "${name}"`;
-        host.encodeOutcome(outcome, what, { workflowId: facts.id, field: payloadFields.operation(number) }, (encoded) => {
-          // Also when the driver was rewound meanwhile: the host finds the one that drives the run now.
-          host.arrive(facts.runId, { command: number, attempt, ...encoded });
-        });
-      },
-    });
-    this.#bodies.set(number, body);
-    body.start();
-  }
-
   /** A body has given its outcome. */
   arrive(arrival: Arrival): void {
-    if (!this.#bodies.delete(arrival.command)) return;
+    if (!this.#bodies.done(arrival.command)) return;
     this.#arrivals.push(arrival);
     this.wake();
-  }
-
-  #abortBody(number: number, reason: Error): void {
-    this.#retryTimes.delete(number);
-    const body = this.#bodies.get(number);
-    if (body === undefined) return;
-    this.#bodies.delete(number);
-    body.abort(reason);
   }
 
   #fetchMail(): void {
@@ -498,25 +456,23 @@ export class RunDriver {
     const { runtime, store } = this.#host;
     this.#timer = runtime.setTimer(() => {
       if (this.#over) return;
-      const now = store.now();
-      for (const [number, at] of [...this.#retryTimes]) {
-        const command = at <= now ? this.machine.pending.get(number)?.command : undefined;
-        if (command?.kind === "step") this.#startBody(command);
-      }
+      this.#bodies.startDue();
       this.wake();
     }, Math.max(0, dueAt - store.now()));
   }
 
-  #finish(end: DriverEnd, reason: Error): void {
+  #finish(end: DriverEnd, reason: () => Error): void {
     if (this.#over) return;
     this.#over = true;
     this.#busy = false;
     this.#timer?.cancel();
     this.#timer = undefined;
-    for (const [number] of [...this.#bodies]) this.#abortBody(number, reason);
+    if (this.#bodies.size > 0) this.#bodies.abortAll(reason);
     this.#host.onFinished(this, end, this.#idleUntil);
   }
 }
+
+const driving = { state: "driving" } as const;
 
 const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");
 

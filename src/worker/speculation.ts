@@ -13,54 +13,80 @@ interface TaskDraft {
   readonly dueAt: number;
 }
 
-/** What the turns since the last commit did. It is true once it is committed, and nothing until then. */
+const none: readonly never[] = [];
+const noRetries: ReadonlyMap<number, number> = new Map();
+
+/**
+ * What the turns since the last commit did. It is true once it is committed, and nothing until then. There is one for every commit, so lists are made
+ * when something is put into them: most commits have an event, a step and nothing else.
+ */
 export class Speculation {
   readonly events: HistoryRecord[] = [];
   readonly consumed: number[] = [];
-  readonly logs: LogLine[] = [];
-  readonly withdrawn: Command[] = [];
   /** Step bodies to start after the commit. */
   readonly steps: StepCommand[] = [];
-  /** Steps whose next attempt begins at this time. */
-  readonly stepRetries = new Map<number, number>();
-  readonly tasks: TaskDraft[] = [];
-  /** What bodies gave and these turns took: to be delivered again if the speculation is thrown away. */
-  readonly arrivals: Arrival[] = [];
   terminal: HistoryRecord | undefined;
   terminalField = "";
+  #logs: LogLine[] | undefined;
+  #withdrawn: Command[] | undefined;
+  #stepRetries: Map<number, number> | undefined;
+  #tasks: TaskDraft[] | undefined;
+  #arrivals: Arrival[] | undefined;
 
   get empty(): boolean {
     return this.events.length === 0 && this.consumed.length === 0;
   }
+  get logs(): readonly LogLine[] {
+    return this.#logs ?? none;
+  }
+  get withdrawn(): readonly Command[] {
+    return this.#withdrawn ?? none;
+  }
+  /** Steps whose next attempt begins at this time. */
+  get stepRetries(): ReadonlyMap<number, number> {
+    return this.#stepRetries ?? noRetries;
+  }
+  get queuesTasks(): boolean {
+    return this.#tasks !== undefined && this.#tasks.length > 0;
+  }
+  /** What bodies gave and these turns took: to be delivered again if the speculation is thrown away. */
+  get arrivals(): readonly Arrival[] {
+    return this.#arrivals ?? none;
+  }
+
+  addLogs(lines: readonly LogLine[]): void {
+    if (lines.length > 0) (this.#logs ??= []).push(...lines);
+  }
+
+  addArrival(arrival: Arrival): void {
+    (this.#arrivals ??= []).push(arrival);
+  }
 
   enter(command: Command): void {
     if (command.kind === "step") this.steps.push(command);
-    else if (command.kind === "activity") this.tasks.push({ command, attempt: 1, dueAt: 0 });
+    else if (command.kind === "activity") (this.#tasks ??= []).push({ command, attempt: 1, dueAt: 0 });
   }
 
   /** The next attempt of a step or activity. */
   retry(pending: Pending): void {
     const { command, attempt, retryAt } = pending;
-    if (command.kind === "step") this.stepRetries.set(command.number, retryAt ?? 0);
-    else if (command.kind === "activity") this.tasks.push({ command, attempt, dueAt: retryAt ?? 0 });
+    if (command.kind === "step") (this.#stepRetries ??= new Map()).set(command.number, retryAt ?? 0);
+    else if (command.kind === "activity") (this.#tasks ??= []).push({ command, attempt, dueAt: retryAt ?? 0 });
   }
 
   withdraw(command: Command): void {
     // Entered and cancelled since the last commit: nobody else has heard of it.
     const step = this.steps.findIndex((one) => one.number === command.number);
     if (step >= 0) this.steps.splice(step, 1);
-    const task = this.tasks.findIndex((one) => one.command.number === command.number);
-    if (task >= 0) this.tasks.splice(task, 1);
-    this.stepRetries.delete(command.number);
-    this.withdrawn.push(command);
+    this.#tasks = this.#tasks?.filter((one) => one.command.number !== command.number);
+    this.#stepRetries?.delete(command.number);
+    (this.#withdrawn ??= []).push(command);
   }
 
   startsBodies(now: number): boolean {
-    return this.steps.length > 0 || [...this.stepRetries.values()].some((time) => time <= now);
-  }
-
-  retryTimes(): Iterable<number> {
-    return this.stepRetries.values();
+    if (this.steps.length > 0) return true;
+    for (const time of this.stepRetries.values()) if (time <= now) return true;
+    return false;
   }
 
   effects(next: NextState, inboxSeen: number): Effects {
@@ -69,31 +95,33 @@ export class Speculation {
 
   /** The same through a codec chain, which may take its time: it runs between the turn and the commit. */
   async sealedEffects(next: NextState, inboxSeen: number, codec: Codec, workflowId: string): Promise<Effects> {
-    const items = this.tasks.map(({ command }) => ({ text: command.input, context: { workflowId, field: payloadFields.activityInput(command.number) } }));
+    const tasks = this.#tasks ?? none;
+    const items = tasks.map(({ command }) => ({ text: command.input, context: { workflowId, field: payloadFields.activityInput(command.number) } }));
     const last = this.terminal?.payload;
     if (typeof last === "string") items.push({ text: last, context: { workflowId, field: this.terminalField } });
     const sealed = await codec.sealAll(items);
-    const inputs = new Map(this.tasks.map((draft, index) => [draft, sealed[index] as Payload]));
+    const inputs = new Map(tasks.map((draft, index) => [draft, sealed[index] as Payload]));
     return this.#assemble(next, inboxSeen, (draft) => inputs.get(draft) as Payload, typeof last === "string" ? (sealed.at(-1) as Payload) : null);
   }
 
   #assemble(next: NextState, inboxSeen: number, inputOf: (draft: TaskDraft) => Payload, last: Payload | null): Effects {
-    const tasks = this.tasks.map((draft): NewTask => ({
-      command: draft.command.number,
-      name: draft.command.name,
-      queue: "default",
-      attempt: draft.attempt,
-      input: inputOf(draft),
-      options: writeTaskOptions({ timeoutMs: draft.command.timeoutMs }),
-      dueAt: draft.dueAt,
-    }));
     return {
       events: this.terminal === undefined ? this.events : [...this.events, { ...this.terminal, payload: last }],
       consumed: this.consumed,
-      tasks,
-      withdrawnTasks: this.withdrawn.filter((command) => command.kind === "activity").map((command) => command.number),
+      tasks: this.#tasks === undefined ? none : this.#tasks.map((draft) => taskOf(draft, inputOf(draft))),
+      withdrawnTasks: this.#withdrawn === undefined ? none : this.#withdrawn.filter(({ kind }) => kind === "activity").map(({ number }) => number),
       inboxSeen,
       next,
     };
   }
 }
+
+const taskOf = ({ command, attempt, dueAt }: TaskDraft, input: Payload): NewTask => ({
+  command: command.number,
+  name: command.name,
+  queue: "default",
+  attempt,
+  input,
+  options: writeTaskOptions({ timeoutMs: command.timeoutMs }),
+  dueAt,
+});

@@ -35,16 +35,7 @@ export class Body {
   start(): void {
     const { runtime, timeoutMs, run } = this.#options;
     if (timeoutMs !== null) this.#timer = runtime.setTimer(() => this.#timeOut(timeoutMs), timeoutMs);
-    const { attempt, idempotencyKey } = this.#options;
-    const signalOf = (): AbortSignal => this.#signal;
-    const io: StepContext = {
-      // Made when it is asked for: most bodies never look at it, and an AbortController costs more than the rest of a short step.
-      get signal() {
-        return signalOf();
-      },
-      attempt,
-      idempotencyKey,
-    };
+    const io = new BodyContext(this, this.#options);
     void perdureStepBody(run, io, (outcome) => this.#finish(outcome));
   }
 
@@ -55,7 +46,8 @@ export class Body {
     this.#controller?.abort(reason);
   }
 
-  get #signal(): AbortSignal {
+  /** Made when it is asked for: most bodies never look at it, and an AbortController costs more than the rest of a short step. */
+  get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
     return this.#controller.signal;
@@ -72,6 +64,21 @@ export class Body {
     this.#done = true;
     this.#timer?.cancel();
     this.#options.onDone(outcome);
+  }
+}
+
+/** What the body is handed. Destructuring reads the getter too. */
+class BodyContext implements StepContext {
+  readonly attempt: number;
+  readonly idempotencyKey: string;
+  readonly #body: Body;
+  constructor(body: Body, options: BodyOptions) {
+    this.#body = body;
+    this.attempt = options.attempt;
+    this.idempotencyKey = options.idempotencyKey;
+  }
+  get signal(): AbortSignal {
+    return this.#body.signal;
   }
 }
 

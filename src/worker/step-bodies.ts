@@ -1,0 +1,95 @@
+import type { StepCommand } from "../core/commands.js";
+import type { RunMachine } from "../core/run-machine.js";
+import type { DriverHost } from "./driver-host.js";
+import type { Arrival } from "./next-event.js";
+import { payloadFields } from "./payload-fields.js";
+import { Body } from "./step-runner.js";
+
+/** The step bodies of one run that are in flight here, and the times at which the next attempts of others begin. */
+export class StepBodies {
+  /** When the next attempt of a step begins, in ms, by command number. */
+  readonly retryTimes = new Map<number, number>();
+  readonly #host: DriverHost;
+  readonly #machine: RunMachine;
+  #bodies = new Map<number, Body>();
+
+  constructor(host: DriverHost, machine: RunMachine) {
+    this.#host = host;
+    this.#machine = machine;
+  }
+
+  /** How many are in flight. */
+  get size(): number {
+    return this.#bodies.size;
+  }
+
+  /** Starts every pending step that is not in flight and not waiting for its next attempt: after a claim, when nobody else runs them. */
+  startPending(arrivals: readonly Arrival[]): void {
+    const now = this.#host.store.now();
+    for (const [number, { command, retryAt }] of this.#machine.pending) {
+      if (command.kind !== "step" || this.#bodies.has(number) || arrivals.some((arrival) => arrival.command === number)) continue;
+      if (retryAt !== null && retryAt > now) this.retryTimes.set(number, retryAt);
+      else this.start(command);
+    }
+  }
+
+  /** Starts the attempts whose time has come. */
+  startDue(): void {
+    const now = this.#host.store.now();
+    for (const [number, at] of [...this.retryTimes]) {
+      const command = at <= now ? this.#machine.pending.get(number)?.command : undefined;
+      if (command?.kind === "step") this.start(command);
+    }
+  }
+
+  start(command: StepCommand): void {
+    const { facts, pending } = this.#machine;
+    const { number, name } = command;
+    const attempt = pending.get(number)?.attempt;
+    if (attempt === undefined) return;
+    this.retryTimes.delete(number);
+    const host = this.#host;
+    const body = new Body({
+      runtime: host.runtime,
+      attempt,
+      idempotencyKey: `${facts.runId}/${number}`,
+      timeoutMs: command.timeoutMs,
+      what: `step "${name}"`,
+      run: command.run,
+      onDone: (outcome) => {
+        host.encodeOutcome(outcome, `the result of step "${name}"`, { workflowId: facts.id, field: payloadFields.operation(number) }, (encoded) => {
+          // By way of the host: the driver that started it may have been replaced meanwhile.
+          host.arrive(facts.runId, { command: number, attempt, ...encoded });
+        });
+      },
+    });
+    this.#bodies.set(number, body);
+    body.start();
+  }
+
+  /** Forgets a body that has given its outcome; false if nobody waits for it any more. */
+  done(number: number): boolean {
+    return this.#bodies.delete(number);
+  }
+
+  abort(number: number, reason: () => Error): void {
+    this.retryTimes.delete(number);
+    const body = this.#bodies.get(number);
+    if (body !== undefined && this.#bodies.delete(number)) body.abort(reason());
+  }
+
+  abortAll(reason: () => Error): void {
+    for (const number of [...this.#bodies.keys()]) this.abort(number, reason);
+  }
+
+  /** Gives the bodies in flight away, to be taken over with `inherit`. */
+  handOver(): ReadonlyMap<number, Body> {
+    const bodies = this.#bodies;
+    this.#bodies = new Map();
+    return bodies;
+  }
+
+  inherit(bodies: ReadonlyMap<number, Body>): void {
+    for (const [number, body] of bodies) this.#bodies.set(number, body);
+  }
+}
