@@ -63,6 +63,16 @@ describe("everything else is tagged and still readable", () => {
     );
   });
 
+  it.each([undefined, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 5n, new Date(1), Object.create(null) as unknown])(
+    "also alone among plain JSON: %s",
+    (value) => {
+      for (const around of [value, [1, value], { a: "b", c: value }, [[[value]]]]) {
+        expect(there(around)).toMatch(/^\{"\$perdure":1,/);
+        expect(graphDifference(back(around), around)).toBeUndefined();
+      }
+    },
+  );
+
   it("keeps only the viewed bytes of a view, and gives a Buffer back as a Uint8Array", () => {
     const pool = new Uint8Array([9, 9, 1, 2, 9, 9, 9, 9]);
     expect(there(pool.subarray(2, 4))).toBe(envelope('{"$bytes":"AQI="}'));
