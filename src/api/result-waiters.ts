@@ -30,7 +30,12 @@ const readMax = 500;
 export class ResultWaiters {
   readonly #store: Store;
   readonly #waiters = new Set<Waiter>();
+  /** The waiters by what they wait for. The end of a run must not cost a look at all who wait: with n runs under way that is n² looks. */
+  readonly #byTarget = new Map<string, readonly Waiter[]>();
   readonly #recent = new Map<string, RunEnd>();
+  /** The run ids of `#recent` in the order they came, as a ring: a Map finds its oldest key only by passing over all that were deleted before it. */
+  readonly #recentIds: string[] = [];
+  #recentNext = 0;
   readonly #poller: Poller;
 
   constructor(store: Store, runtime: Runtime, intervalMs: number) {
@@ -46,8 +51,7 @@ export class ResultWaiters {
     const end = new Promise<RunEnd>((resolve, reject) => {
       waiter = { target, resolve, reject };
     });
-    this.#waiters.add(waiter);
-    if (this.#waiters.size === 1) this.#poller.resume();
+    this.#add(waiter);
     if (!driven) this.#poller.wake();
     return { end, stop: () => this.#remove(waiter) };
   }
@@ -56,17 +60,9 @@ export class ResultWaiters {
   tell(workflowId: string, runId: string, last: HistoryRecord): void {
     const end: RunEnd = { workflowId, status: statusOf(last), last };
     const size = last.payload?.length ?? 0;
-    if (size <= recentPayloadMax) {
-      this.#recent.set(runId, end);
-      if (this.#recent.size > recentMax) {
-        for (const oldest of this.#recent.keys()) {
-          this.#recent.delete(oldest);
-          break;
-        }
-      }
-    }
-    for (const waiter of [...this.#waiters]) {
-      if ("runId" in waiter.target ? waiter.target.runId === runId : waiter.target.workflowId === workflowId) this.#settle(waiter, end);
+    if (size <= recentPayloadMax) this.#keep(runId, end);
+    for (const target of [runKey(runId), idKey(workflowId)]) {
+      for (const waiter of this.#byTarget.get(target) ?? []) this.#settle(waiter, end);
     }
   }
 
@@ -108,16 +104,43 @@ export class ResultWaiters {
     }
   }
 
+  #keep(runId: string, end: RunEnd): void {
+    if (!this.#recent.has(runId)) {
+      const oldest = this.#recentIds[this.#recentNext];
+      if (oldest !== undefined) this.#recent.delete(oldest);
+      this.#recentIds[this.#recentNext] = runId;
+      this.#recentNext = (this.#recentNext + 1) % recentMax;
+    }
+    this.#recent.set(runId, end);
+  }
+
   #settle(waiter: Waiter, end: RunEnd): void {
     this.#remove(waiter);
     waiter.resolve(end);
   }
 
+  #add(waiter: Waiter): void {
+    this.#waiters.add(waiter);
+    const key = keyOf(waiter.target);
+    const sharing = this.#byTarget.get(key);
+    this.#byTarget.set(key, sharing === undefined ? [waiter] : [...sharing, waiter]);
+    if (this.#waiters.size === 1) this.#poller.resume();
+  }
+
+  // The poller is left to its timer when nobody waits any more: under load somebody soon does, and setting a timer anew each time costs more than one
+  // poll that finds nothing to ask.
   #remove(waiter: Waiter): void {
     this.#waiters.delete(waiter);
-    if (this.#waiters.size === 0) this.#poller.stop();
+    const key = keyOf(waiter.target);
+    const left = this.#byTarget.get(key)?.filter((one) => one !== waiter) ?? [];
+    if (left.length === 0) this.#byTarget.delete(key);
+    else this.#byTarget.set(key, left);
   }
 }
+
+const runKey = (runId: string): string => `run ${runId}`;
+const idKey = (workflowId: string): string => `id ${workflowId}`;
+const keyOf = (target: RunTarget): string => ("runId" in target ? runKey(target.runId) : idKey(target.workflowId));
 
 function statusOf(last: HistoryRecord): RunEnd["status"] {
   const { kind } = readEnvelope(last.event);
