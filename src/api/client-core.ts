@@ -15,6 +15,7 @@ import { fieldOfEvent, payloadFields } from "../worker/payload-fields.js";
 import { persist } from "../worker/persist.js";
 import type { Worker } from "../worker/worker.js";
 import type { Filter, Handle, RunInfo, SendOptions, StartOptions } from "./client-types.js";
+import type { Logger } from "./context-types.js";
 import type { AnyWorkflow, Envelope, Message, WorkflowRef } from "./definition-types.js";
 import { checkOptionsObject } from "./define-checks.js";
 import type { HistoryEvent } from "./history-types.js";
@@ -29,6 +30,7 @@ export interface ClientCoreOptions {
   readonly codec: Codec;
   readonly commits: GroupCommit;
   readonly waiters: ResultWaiters;
+  readonly logger: Logger;
   /** The worker of this process, if it has one. */
   readonly worker: Worker | undefined;
 }
@@ -318,7 +320,7 @@ export class ClientCore {
   }
 
   async #persist<T>(call: () => Promise<T>): Promise<T> {
-    const result = await persist({ runtime: this.runtime, call: async () => ({ value: await call() }), stopped: () => this.#closed, onTrouble: () => undefined });
+    const result = await persist({ runtime: this.runtime, call: async () => ({ value: await call() }), stopped: () => this.#closed, onTrouble: (error) => this.#options.logger.warn("The store is out of reach; trying again.", { error }) });
     if (result === undefined) throw closedError();
     return result.value;
   }

@@ -250,8 +250,7 @@ export class RunMachine {
   /** Ends a scope: what it left behind is cancelled, so that nothing of it runs on unseen. */
   closeScope(scope: Scope): void {
     scope.close();
-    const left = [...this.pending.values()].some((pending) => pending.scope === scope);
-    if (left) this.#rejectAll(new Set([scope]), new CancelledError("The scope that started this operation has ended."));
+    if (this.pending.size > 0) this.#rejectAll(scope.family(), new CancelledError("The scope that started this operation has ended."));
   }
 
   /** May the code use ctx now? If not, the run is frozen, or the caller is told that it is inside a step body. */

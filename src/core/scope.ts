@@ -52,6 +52,14 @@ export class Scope {
     return reached;
   }
 
+  /** This scope and those below it, except behind shields. */
+  family(): Set<Scope> {
+    const family = new Set<Scope>([this]);
+    // A set visits what is added while it is walked.
+    for (const scope of family) for (const child of scope.#children) if (!child.shielded) family.add(child);
+    return family;
+  }
+
   /** Fires the listeners. Separate from `cancel`: every scope is marked before any user code runs. */
   abort(): void {
     this.#controller?.abort(this.cancelled);

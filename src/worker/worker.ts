@@ -164,8 +164,12 @@ export class Worker implements DriverHost {
     for (const driver of [...this.#drivers.values(), ...this.#starting]) driver.drop(reason);
     this.#taskRunner.abortAll(reason);
     this.#warm.clear();
+    // What is in flight still counts; what the store does not take now is left to the next owner.
+    this.commits.close();
     await this.commits.idle();
-    if (this.#lease.worker !== undefined) await this.store.retireWorker(this.#lease.worker);
+    const { worker } = this.#lease;
+    if (worker === undefined) return;
+    await this.store.retireWorker(worker).catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
   }
 
   /** Is there room, and a right, to drive one more run of this name here? */

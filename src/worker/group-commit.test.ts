@@ -1,0 +1,89 @@
+import { describe, expect, it } from "vitest";
+import type { Store } from "../backend/backend.js";
+import { StoreFailure } from "../backend/failures.js";
+import type { Operation, ResumeOperation } from "../backend/operations.js";
+import { systemRuntime } from "../platform/runtime.js";
+import { GroupCommit } from "./group-commit.js";
+
+const resume = (workflowId: string): ResumeOperation => ({ type: "resume", target: { workflowId } });
+const idOf = (operation: Operation): string => (operation.type === "resume" && "workflowId" in operation.target ? operation.target.workflowId : "");
+const failure = (outcome: "none" | "unknown", transient: boolean) => new StoreFailure("backend_failed", "no", { outcome, transient });
+
+/** A group commit over a store that does nothing but what `apply` is told to. */
+function open(apply: (ids: readonly string[], call: number) => void) {
+  const batches: string[][] = [];
+  const store = {
+    apply: (operations: readonly Operation[]) => {
+      const ids = operations.map(idOf);
+      batches.push(ids);
+      apply(ids, batches.length);
+      return Promise.resolve(operations.map(() => ({ status: "resumed" })));
+    },
+  } as unknown as Store;
+  const troubles: number[] = [];
+  const commits = new GroupCommit({ store, runtime: systemRuntime(), onTrouble: (_, attempt) => troubles.push(attempt) });
+  return { commits, batches, troubles };
+}
+
+describe("group commit", () => {
+  it("puts what arrives together into one commit, in order", async () => {
+    const { commits, batches } = open(() => undefined);
+    await Promise.all(["a", "b", "c"].map((id) => commits.submit(resume(id))));
+    expect(batches).toEqual([["a", "b", "c"]]);
+  });
+
+  it("collects the next batch while one is in flight", async () => {
+    const { commits, batches } = open((ids) => {
+      if (ids.includes("a")) for (const id of ["c", "d"]) later.push(commits.submit(resume(id)));
+    });
+    const later: Promise<unknown>[] = [];
+    await Promise.all(["a", "b"].map((id) => commits.submit(resume(id))));
+    await Promise.all(later);
+    expect(batches).toEqual([["a", "b"], ["c", "d"]]);
+  });
+
+  it("tries a batch again while nothing was written and it may pass", async () => {
+    const { commits, batches, troubles } = open((_, call) => {
+      if (call < 3) throw failure("none", true);
+    });
+    await Promise.all(["a", "b"].map((id) => commits.submit(resume(id))));
+    expect(batches).toEqual([["a", "b"], ["a", "b"], ["a", "b"]]);
+    expect(troubles).toEqual([1, 2]);
+  });
+
+  it("halves a batch until the culprit stands alone, and refuses only that one", async () => {
+    const { commits } = open((ids) => {
+      if (ids.includes("poison")) throw failure("none", false);
+    });
+    const results = await Promise.allSettled(["a", "b", "poison", "c", "d"].map((id) => commits.submit(resume(id))));
+    expect(results.map((result) => result.status)).toEqual(["fulfilled", "fulfilled", "rejected", "fulfilled", "fulfilled"]);
+  });
+
+  it("never sends a batch again whose outcome nobody knows", async () => {
+    const { commits, batches } = open((_, call) => {
+      if (call === 1) throw failure("unknown", true);
+    });
+    const results = await Promise.allSettled(["a", "b"].map((id) => commits.submit(resume(id))));
+    expect(results.map((result) => result.status)).toEqual(["rejected", "rejected"]);
+    expect(batches).toHaveLength(1);
+    await commits.submit(resume("c"));
+    expect(batches).toHaveLength(2);
+  });
+
+  it("takes an unforeseen error for an unknown outcome", async () => {
+    const { commits } = open(() => {
+      throw new TypeError("a bug in the store");
+    });
+    await expect(commits.submit(resume("a"))).rejects.toMatchObject({ code: "internal", outcome: "unknown" });
+  });
+
+  it("gives up retrying once it is closed", async () => {
+    const { commits, batches } = open(() => {
+      throw failure("none", true);
+    });
+    commits.close();
+    await expect(commits.submit(resume("a"))).rejects.toMatchObject({ code: "backend_failed" });
+    await commits.idle();
+    expect(batches).toHaveLength(1);
+  });
+});
