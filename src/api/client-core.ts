@@ -1,6 +1,5 @@
 /** What clients and engines share: the calls of the public API, translated into operations of the store. */
 import type { Store } from "../backend/backend.js";
-import { StoreFailure } from "../backend/failures.js";
 import type { Outcome, SendOperation, StartOperation } from "../backend/operations.js";
 import type { HistoryRecord, InboxItem, NewRun, Payload, RunOutcome, RunRecord } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
@@ -12,7 +11,7 @@ import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
 import type { GroupCommit } from "../worker/group-commit.js";
 import { fieldOfEvent, payloadFields } from "../worker/payload-fields.js";
-import { persist } from "../worker/persist.js";
+import { isUnknownOutcome, persist } from "../worker/persist.js";
 import type { Worker } from "../worker/worker.js";
 import type { Filter, Handle, RunInfo, SendOptions, StartOptions } from "./client-types.js";
 import type { Logger } from "./context-types.js";
@@ -211,7 +210,7 @@ export class ClientCore {
       try {
         return await worker.startEagerly({ run: start.run, inputText: start.text, input: start.input, messages: start.messages, operation });
       } catch (error) {
-        if (!(error instanceof StoreFailure) || error.outcome !== "unknown") throw error;
+        if (!isUnknownOutcome(error)) throw error;
         // It may be stored, and then it is this worker's. The start finds itself by its run id.
         const outcome = await this.#persist(() => commits.submit(operation(null)));
         if (outcome.status === "exists" && outcome.run.runId === start.run.runId) await worker.reclaim(outcome.run.key, outcome.run.epoch);
@@ -267,7 +266,7 @@ export class ClientCore {
       try {
         return await commits.submit(operation);
       } catch (error) {
-        if (error instanceof StoreFailure && error.outcome === "unknown") unknown = true;
+        if (isUnknownOutcome(error)) unknown = true;
         throw error;
       }
     });

@@ -50,8 +50,10 @@ const kinds: Readonly<Record<EventKind, true>> = {
 
 /** As text for the store. The property order is fixed, `commands` last and left out when empty: it is what people read in the database. */
 export function writeEnvelope(envelope: EventEnvelope): string {
-  if ("commands" in envelope && envelope.commands.length === 0) return JSON.stringify({ ...envelope, commands: undefined });
-  return JSON.stringify(envelope);
+  if (!("commands" in envelope) || envelope.commands.length > 0) return JSON.stringify(envelope);
+  // The commonest lines by far; an own property that is left out would cost a copy of the whole.
+  if (envelope.kind === "operation_completed" || envelope.kind === "timer_fired") return `{"kind":"${envelope.kind}","command":${envelope.command}}`;
+  return JSON.stringify({ ...envelope, commands: undefined });
 }
 
 const noCommands: readonly CommandRecord[] = [];

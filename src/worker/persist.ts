@@ -8,6 +8,9 @@ export interface PersistOptions<T> {
   readonly onTrouble: (error: unknown) => void;
 }
 
+/** Did the store not say whether the write happened? */
+export const isUnknownOutcome = (error: unknown): boolean => error instanceof StoreFailure && error.outcome === "unknown";
+
 const firstMs = 10;
 const maxMs = 2000;
 
