@@ -33,7 +33,7 @@ const limits: Readonly<Record<string, Partial<Record<BackendKind, Limits>>>> = {
       coldReplayMs: ["at most", 80],
       recoveryMs: ["at most", 400],
     },
-    memory: { lastToFirstCpu: ["at most", 1.1] },
+    memory: { lastToFirstCpu: ["at most", 1.1], coldReplayMs: ["at most", 80] },
   },
   W6: { sqlite: { wakeP50Ms: ["at most", 1.2], acrossWakeP50Ms: ["at most", 3] } },
   W7: { sqlite: { firstMoveMs: ["at most", 500], allDoneMs: ["at most", 1_200] } },
