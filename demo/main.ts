@@ -11,7 +11,7 @@ import { openProgress } from "./run/progress.js";
 import { renderIndexPage } from "./report/index-page.js";
 import { proofTable, renderSummary, type Summary } from "./report/summary.js";
 import { drawTimeline } from "./report/svg.js";
-import { overviewTimeline, processNumbers, runTimeline } from "./report/timeline.js";
+import { overviewTimeline, processNumbers, runTimeline, type Scene, type Timeline } from "./report/timeline.js";
 import type { Kill } from "./run/worker-pool.js";
 
 /** The goal for a killed process is a second; this leaves room for a machine that is busy with other things. */
@@ -62,11 +62,10 @@ async function main(): Promise<number> {
 
 function writeReports(out: string, summary: Summary, kills: readonly Kill[]): void {
   const { executions } = summary.proof;
-  const processes = processNumbers(executions);
-  for (const run of summary.runs) {
-    writeFileSync(join(out, "timelines", `${run.id}.svg`), drawTimeline(runTimeline(run, executions, kills, processes)));
-  }
-  if (summary.runs.length > 0) writeFileSync(join(out, "timelines", "overview.svg"), drawTimeline(overviewTimeline(summary.runs, executions, kills)));
+  const scene: Scene = { executions, kills, processes: processNumbers(executions) };
+  const draw = (name: string, timeline: Timeline): void => writeFileSync(join(out, "timelines", `${name}.svg`), drawTimeline(timeline));
+  for (const run of summary.runs) draw(run.id, runTimeline(run, scene));
+  draw("overview", overviewTimeline(summary.runs, scene));
   writeFileSync(join(out, "report.md"), renderSummary(summary));
   writeFileSync(join(out, "index.html"), renderIndexPage(summary));
 }

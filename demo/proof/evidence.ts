@@ -1,4 +1,5 @@
 // What the proof looks at: gathered from the effect log, from the driver's own notes and from the database through the public API.
+import type { HistoryEvent } from "perdure";
 import type { Effect } from "../run/effect-log.js";
 import type { FileResult, Verdict } from "../run/pipeline.js";
 import type { Kill } from "../run/worker-pool.js";
@@ -17,6 +18,7 @@ export interface RunEvidence {
   readonly status: string;
   readonly result: FileResult | undefined;
   readonly unreadMessages: number;
+  readonly history: readonly HistoryEvent[];
 }
 
 export interface Evidence {

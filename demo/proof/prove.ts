@@ -1,9 +1,10 @@
 // The proof: claims about what happened, each decided from evidence that could contradict it. Pure, so that a test can feed it doctored evidence.
 import type { Demands, Evidence, ExpectedRun, RunEvidence } from "./evidence.js";
+import { historyProblems, operationsOf } from "./operations.js";
 import { type Execution, executionsOf, type Rerun, rerunsOf, type Takeover, takeoversOf } from "./executions.js";
 
-/** load, parse, check, report */
-const stepsPerRun = 4;
+/** What the workflow sleeps. */
+const sleepMs = 1000;
 
 export interface Claim {
   readonly claim: string;
@@ -32,13 +33,14 @@ export function prove(evidence: Evidence, demands: Demands): Proof {
     killsHappened(evidence, demands),
     everyRunFinished(evidence),
     verdictsAreRight(evidence),
+    historiesAreWhole(evidence.runs),
     recordedOnce(evidence.runs, executions),
     allSawTheSame(evidence.runs, executions),
     nothingRanForNobody(evidence.runs, executions),
     rerunsAreExplained(reruns),
     rerunsWereInFlight(reruns, takeovers),
     takeoversAreFast(takeovers, demands),
-    sleepsWereNotEarly(evidence.runs, executions),
+    nothingWasEarly(evidence.runs, executions),
   ];
   const bodies = new Set(executions.map(({ key }) => key)).size;
   return { holds: claims.every(({ holds }) => holds), claims, executions, takeovers, reruns, bodies };
@@ -101,24 +103,34 @@ function verdictProblems(expected: ExpectedRun, { result, unreadMessages }: RunE
   return problems;
 }
 
-/** Of all executions of a body, exactly one is what the run was given: a second one may have happened, but has no place in the record. */
+function historiesAreWhole(runs: readonly RunEvidence[]): Claim {
+  const wrong = runs.flatMap(({ id, history }) => historyProblems(history).map((problem) => `${id}: ${problem}`));
+  const lines = runs.reduce((sum, { history }) => sum + history.length, 0);
+  return claimOf("Every history is gap-free, in order of time, has one end, and settles each operation once", wrong, `${lines} lines`);
+}
+
+/** Of all executions of a body, exactly one is in the history and was given to the code: a second one may have happened, but left no trace there. */
 function recordedOnce(runs: readonly RunEvidence[], executions: readonly Execution[]): Claim {
   const byId = new Map(executions.map((execution) => [execution.id, execution]));
   const wrong: string[] = [];
   let recorded = 0;
-  for (const { id, result } of runs) {
-    if (result === undefined) continue;
+  for (const { id, result, history } of runs) {
     const keys = new Set<string>();
-    for (const by of result.executions) {
-      recorded += 1;
-      const execution = byId.get(by);
-      if (execution === undefined || execution.run !== id) wrong.push(`${id} records ${by}, which never ran for it`);
-      else if (execution.outcome !== "done") wrong.push(`${id} records ${by} (${execution.body}), which was ${execution.outcome}`);
-      else if (keys.has(execution.key)) wrong.push(`${id} records ${execution.body} twice`);
-      else keys.add(execution.key);
+    const makers = new Set<string>();
+    for (const { kind, name, settlements } of operationsOf(history)) {
+      if (kind !== "step" && kind !== "activity") continue;
+      for (const { by = "" } of settlements) {
+        recorded += 1;
+        makers.add(by);
+        const execution = byId.get(by);
+        if (execution === undefined || execution.run !== id) wrong.push(`${id} records ${name} by ${by}, which never ran for it`);
+        else if (execution.outcome !== "done") wrong.push(`${id} records ${by} (${execution.body}), which was ${execution.outcome}`);
+        else if (keys.has(execution.key)) wrong.push(`${id} records ${execution.body} twice`);
+        else keys.add(execution.key);
+      }
     }
-    const bodies = result.profiles.length + stepsPerRun;
-    if (result.executions.length !== bodies) wrong.push(`${id} records ${result.executions.length} bodies where ${bodies} make up the workflow`);
+    const given = result?.executions ?? [];
+    if (given.length !== makers.size || given.some((by) => !makers.has(by))) wrong.push(`${id} was given other results than its history holds`);
   }
   return claimOf("Every step and activity is recorded exactly once, from an execution that ended well", wrong, `${recorded} records`);
 }
@@ -168,16 +180,22 @@ function takeoversAreFast(takeovers: readonly Takeover[], { takeoverMaxMs }: Dem
   return claimOf(`What a killed process was doing went on elsewhere within ${takeoverMaxMs} ms`, wrong, figures);
 }
 
-function sleepsWereNotEarly(runs: readonly RunEvidence[], executions: readonly Execution[]): Claim {
+/** Sleeps by the history's own times, and by the log: the step after the sleep ran at least that much later than the sleep was asked for. */
+function nothingWasEarly(runs: readonly RunEvidence[], executions: readonly Execution[]): Claim {
   const lengths: number[] = [];
-  const wrong = runs.flatMap(({ id, result }) => {
-    if (result === undefined) return [];
-    const slept = result.times.sleptUntil - result.times.sleptFrom;
-    const report = executions.find(({ run, body }) => run === id && body === "report");
-    const apart = report === undefined ? slept : report.startedAt - result.times.sleptFrom;
-    lengths.push(apart);
-    return slept < 1000 || apart < 1000 ? [`${id} slept ${Math.min(slept, apart)} ms`] : [];
+  const wrong = runs.flatMap(({ id, history }) => {
+    const operations = operationsOf(history);
+    const early = operations
+      .filter(({ dueAt, settlements }) => settlements.some(({ kind, at }) => kind === "timer_fired" && at < (dueAt ?? Number.POSITIVE_INFINITY)))
+      .map(({ kind, name }) => `${kind} ${name} of ${id} ended before its time`);
+    const sleep = operations.find(({ kind }) => kind === "sleep");
+    const after = executions.find(({ run, body }) => run === id && body === "report");
+    if (sleep === undefined || after === undefined) return early;
+    const slept = after.startedAt - sleep.askedAt;
+    lengths.push(slept);
+    return slept < sleepMs ? [...early, `${id} slept ${slept} ms`] : early;
   });
-  const late = lengths.toSorted((a, b) => a - b);
-  return claimOf("No one-second sleep was cut short", wrong, `${late.length} sleeps, from ${late[0] ?? 0} to ${late.at(-1) ?? 0} ms`);
+  const sorted = lengths.toSorted((a, b) => a - b);
+  if (sorted.length < runs.length) wrong.push(`${runs.length - sorted.length} runs did not sleep`);
+  return claimOf("No one-second sleep and no time limit was cut short", wrong, `${sorted.length} sleeps, from ${sorted[0] ?? 0} to ${sorted.at(-1) ?? 0} ms`);
 }

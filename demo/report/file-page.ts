@@ -13,8 +13,8 @@ export const verdictText: Readonly<Record<Verdict, string>> = {
 };
 
 export function renderFilePage(result: Omit<FileResult, "executions">, version: string): string {
-  const { file, format, bytes, rows, facts, findings, profiles, verdict, reviewer, times } = result;
-  const waited = times.askedAt !== undefined && times.answeredAt !== undefined ? `, after ${secondsText(times.answeredAt - times.askedAt)}` : "";
+  const { file, format, bytes, rows, facts, findings, profiles, verdict, reviewer, waitedMs } = result;
+  const waited = waitedMs === undefined ? "" : `, after ${secondsText(waitedMs)}`;
   const verdictLine = `${verdictText[verdict]}${reviewer === undefined ? "" : ` (${reviewer})`}${waited}`;
   const lines = findingLines(findings);
   const sections = [

@@ -28,7 +28,7 @@ The findings are in <a href="report.md">report.md</a>.</p>
 ${proof.claims.map(({ claim, holds, detail }) => `<tr><td class="${holds ? "good" : "bad"}">${holds ? "✓" : "✗"}</td><td>${escape(claim)}</td><td>${escape(detail)}</td></tr>`).join("\n")}
 </table>
 <h2>All runs</h2>
-<p>Each colour is one worker process.<span class="key" style="background:#cf222e"></span>cut short by a kill<span class="key" style="background:#d4a72c"></span>waits for a person<span class="key" style="background:#afb8c1"></span>sleeps</p>
+<p>Each colour is one worker process.<span class="key" style="background:#cf222e"></span>cut short by a kill<span class="key" style="background:#d4a72c"></span>waits for a message<span class="key" style="background:#afb8c1"></span>sleeps</p>
 <p><a href="timelines/overview.svg"><img src="timelines/overview.svg" alt="All runs over time"></a></p>
 <h2>Each run</h2>
 ${sorted.map(runSection).join("\n")}

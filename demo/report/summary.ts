@@ -1,4 +1,5 @@
 // The report of the whole demo: what was found in the files, and what became of the runs while their workers were killed.
+import type { HistoryEvent } from "perdure";
 import type { Proof } from "../proof/prove.js";
 import type { FileResult, Verdict } from "../run/pipeline.js";
 import { figure } from "../data/check-file.js";
@@ -12,7 +13,7 @@ export interface FinishedRun {
   readonly result: FileResult;
   readonly createdAt: number;
   readonly endedAt: number;
-  readonly historyLength: number;
+  readonly history: readonly HistoryEvent[];
 }
 
 export interface Summary {
@@ -63,8 +64,8 @@ function overview({ version, seed, elapsedMs, runs, proof }: Summary): string {
 }
 
 function attentionSection({ id, result }: FinishedRun): string {
-  const { file, verdict, times, findings } = result;
-  const waited = times.askedAt !== undefined && times.answeredAt !== undefined ? ` after ${secondsText(times.answeredAt - times.askedAt)}` : "";
+  const { file, verdict, waitedMs, findings } = result;
+  const waited = waitedMs === undefined ? "" : ` after ${secondsText(waitedMs)}`;
   const heading = `### ${plain(file)}: ${verdict}${waited}`;
   const lines = findingLines(findings.filter(({ severity }) => severity === "error")).map((line) => `- ${line}`);
   const warnings = findings.filter(({ severity }) => severity === "warning").length;
@@ -73,7 +74,7 @@ function attentionSection({ id, result }: FinishedRun): string {
 }
 
 function filesTable(runs: readonly FinishedRun[]): string {
-  const rows = runs.map(({ id, result, createdAt, endedAt, historyLength }) => [
+  const rows = runs.map(({ id, result, createdAt, endedAt, history }) => [
     `[${plain(result.file)}](files/${encodeURIComponent(result.file)}.md)`,
     cell(result.format),
     bytesText(result.bytes),
@@ -82,7 +83,7 @@ function filesTable(runs: readonly FinishedRun[]): string {
     findingsText(result),
     result.verdict,
     `[${secondsText(endedAt - createdAt)}](timelines/${encodeURIComponent(id)}.svg)`,
-    String(historyLength),
+    String(history.length),
   ]);
   return table(["file", "format", "size", "rows", "columns", "findings", "verdict", "took", "history"], rows, [2, 3, 4, 7, 8]);
 }

@@ -5,8 +5,8 @@ const hues = [212, 28, 152, 282, 340, 190, 58, 122, 250, 4];
 const layout = { width: 1000, labels: 190, right: 24, top: 46, row: 20, bar: 12, axis: 26 } as const;
 
 const style = `
-.ink{fill:#1f2328}.soft{fill:#59636e}.paper{fill:#ffffff}.rule{stroke:#d1d9e0}.wait{fill:#d4a72c}.sleep{fill:#afb8c1}.cut{fill:#cf222e}.kill{stroke:#cf222e}.killed{fill:#cf222e}.link{stroke:#cf222e}
-@media (prefers-color-scheme: dark){.ink{fill:#e6edf3}.soft{fill:#9198a1}.paper{fill:#0d1117}.rule{stroke:#3d444d}.wait{fill:#bb8009}.sleep{fill:#656c76}.cut{fill:#f85149}.kill{stroke:#f85149}.killed{fill:#f85149}.link{stroke:#f85149}}
+.ink{fill:#1f2328}.soft{fill:#59636e}.paper{fill:#ffffff}.rule{stroke:#d1d9e0}.wait{fill:#d4a72c}.sleep{fill:#afb8c1}.asked{fill:#afb8c1}.cut{fill:#cf222e}.kill{stroke:#cf222e}.killed{fill:#cf222e}.link{stroke:#cf222e}
+@media (prefers-color-scheme: dark){.ink{fill:#e6edf3}.soft{fill:#9198a1}.paper{fill:#0d1117}.rule{stroke:#3d444d}.wait{fill:#bb8009}.sleep{fill:#656c76}.asked{fill:#656c76}.cut{fill:#f85149}.kill{stroke:#f85149}.killed{fill:#f85149}.link{stroke:#f85149}}
 text{font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}`;
 
 export const escapeXml = (text: string): string =>
@@ -61,7 +61,8 @@ function drawSpan(span: Span, x: Scale, top: number): string {
   const left = x(span.from);
   const width = Math.max(x(span.until) - left, 2);
   const look = span.look === "body" ? `fill="hsl(${hues[(span.process ?? 0) % hues.length] ?? 0} 60% 52%)"` : `class="${span.look}"`;
-  return `<rect ${look} x="${round(left)}" y="${top}" width="${round(width)}" height="${layout.bar}" rx="2"><title>${escapeXml(span.title)}</title></rect>`;
+  const [y, height] = span.look === "asked" ? [top + layout.bar / 2 - 1, 2] : [top, layout.bar];
+  return `<rect ${look} x="${round(left)}" y="${y}" width="${round(width)}" height="${height}" rx="${span.look === "asked" ? 1 : 2}"><title>${escapeXml(span.title)}</title></rect>`;
 }
 
 function drawKill({ at, label }: Mark, x: Scale, bottom: number): string {
@@ -70,10 +71,11 @@ function drawKill({ at, label }: Mark, x: Scale, bottom: number): string {
   return `<line class="kill" x1="${place}" x2="${place}" y1="${layout.top - 6}" y2="${bottom}" stroke-dasharray="3 3"><title>${escapeXml(label)}</title></line>${text}`;
 }
 
+/** An arrow along the row, from where the work was cut off to where it went on. */
 function drawLink(link: Link, x: Scale, y: Scale): string {
-  const middle = layout.row / 2;
-  const [fromX, fromY, untilX, untilY] = [x(link.from), y(link.fromRow) + middle, x(link.until), y(link.untilRow) + middle].map(round);
-  return `<path class="link" d="M${fromX} ${fromY}L${untilX} ${untilY}" fill="none" stroke-width="1.5"><title>${escapeXml(link.label)}</title></path>`;
+  const [from, until, middle] = [x(link.from), x(link.until), y(link.row) + layout.row / 2].map(round) as [number, number, number];
+  const head = `M${until - 5} ${middle - 3}L${until} ${middle}L${until - 5} ${middle + 3}`;
+  return `<path class="link" d="M${from} ${middle}L${until} ${middle}${head}" fill="none" stroke-width="1.5"><title>${escapeXml(link.label)}</title></path>`;
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10;

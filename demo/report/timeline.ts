@@ -1,5 +1,7 @@
-// What a timeline shows, as data: rows of spans over time. Drawing it is svg.ts's business.
+// What a timeline shows, as data: rows of spans over time. What was asked for and recorded comes from the run's history, who worked on it and was
+// cut short from the effect log. Drawing it is svg.ts's business.
 import type { Execution } from "../proof/executions.js";
+import { type Operation, operationsOf } from "../proof/operations.js";
 import type { Kill } from "../run/worker-pool.js";
 import { secondsText } from "./markdown.js";
 import type { FinishedRun } from "./summary.js";
@@ -7,7 +9,8 @@ import type { FinishedRun } from "./summary.js";
 export interface Span {
   readonly from: number;
   readonly until: number;
-  readonly look: "body" | "cut" | "wait" | "sleep";
+  /** `asked`: from the moment the code asked for it until its outcome was recorded. */
+  readonly look: "asked" | "body" | "cut" | "wait" | "sleep";
   /** Which process it ran in; the same process has the same colour in all timelines. */
   readonly process: number | undefined;
   /** Shown while pointing at it. */
@@ -26,9 +29,8 @@ export interface Mark {
 
 /** Work that a kill cut off, and where it went on. */
 export interface Link {
-  readonly fromRow: number;
+  readonly row: number;
   readonly from: number;
-  readonly untilRow: number;
   readonly until: number;
   readonly label: string;
 }
@@ -48,112 +50,127 @@ export function processNumbers(executions: readonly Execution[]): ReadonlyMap<nu
   return new Map(pids.map((pid, index) => [pid, index]));
 }
 
-/** The timeline of one run: its steps, its activities side by side, its waits and sleeps, and the kills that hit it. */
-export function runTimeline(run: FinishedRun, all: readonly Execution[], kills: readonly Kill[], processes: ReadonlyMap<number, number>): Timeline {
-  const mine = all.filter((execution) => execution.run === run.id);
-  const killOf = new Map(kills.map((kill) => [kill.pid, kill]));
-  const spanOf = (execution: Execution): Span => {
-    const until = execution.endedAt ?? killOf.get(execution.pid)?.at ?? execution.startedAt;
-    const fate = execution.outcome === "done" ? secondsText(until - execution.startedAt) : execution.outcome;
-    const title = `${execution.kind} ${execution.body}, attempt ${execution.attempt}, process ${execution.pid}: ${fate}`;
-    return { from: execution.startedAt, until, look: execution.outcome === "done" ? "body" : "cut", process: processes.get(execution.pid), title };
-  };
-  const step = (name: string): Placed[] => mine.filter(({ kind, body }) => kind === "step" && body === name).map((execution) => ({ execution, span: spanOf(execution) }));
-  const activities = mine.filter(({ kind }) => kind === "activity").map((execution) => ({ execution, span: spanOf(execution) }));
-  const { askedAt, answeredAt, sleptFrom, sleptUntil } = run.result.times;
-  const wait = askedAt === undefined || answeredAt === undefined ? [] : [rest("waits for a person", "wait", askedAt, answeredAt)];
-  const lanes: readonly Lane[] = [
-    { label: "load", placed: step("load") },
-    { label: "parse", placed: step("parse") },
-    ...pack(activities).map((placed, index) => ({ label: index === 0 ? `profile ${run.result.profiles.length} columns` : "", placed })),
-    { label: "check", placed: step("check") },
-    ...wait,
-    rest("sleeps", "sleep", sleptFrom, sleptUntil),
-    { label: "report", placed: step("report") },
-  ];
+/** What the timelines of all runs have in common. */
+export interface Scene {
+  readonly executions: readonly Execution[];
+  readonly kills: readonly Kill[];
+  readonly processes: ReadonlyMap<number, number>;
+}
+
+/** The timeline of one run: its steps, activities, waits and sleeps, and the kills that hit it. */
+export function runTimeline(run: FinishedRun, scene: Scene): Timeline {
+  const mine = scene.executions.filter((execution) => execution.run === run.id);
+  const lanes = operationsOf(run.history).map((operation) => laneOf(operation, mine, scene));
   const hits = new Set(mine.filter(({ outcome }) => outcome === "cut short").map(({ pid }) => pid));
   return {
     title: `${run.result.file}: ${run.result.verdict}`,
     from: run.createdAt,
     until: run.endedAt,
-    rows: lanes.map(({ label, placed }) => ({ label, spans: placed.map(({ span }) => span) })),
-    kills: kills.filter(({ pid }) => hits.has(pid)).map(({ at, pid }) => ({ at, label: `process ${pid} killed` })),
-    links: linksOf(lanes),
+    rows: lanes.map(({ row }) => row),
+    kills: scene.kills.filter(({ pid }) => hits.has(pid)).map(killMark),
+    links: lanes.flatMap(({ bodies }, row) => linksOf(bodies, row, scene.kills)),
   };
 }
 
-interface Placed {
-  readonly execution: Execution | undefined;
-  readonly span: Span;
-}
+const killMark = ({ at, pid }: Kill): Mark => ({ at, label: `process ${pid} killed` });
 
 interface Lane {
-  readonly label: string;
-  readonly placed: readonly Placed[];
+  readonly row: Row;
+  readonly bodies: readonly Execution[];
 }
 
-const rest = (label: string, look: Span["look"], from: number, until: number): Lane => ({
-  label,
-  placed: [{ execution: undefined, span: { from, until, look, process: undefined, title: `${label}: ${secondsText(until - from)}` } }],
-});
-
-/** Puts what overlaps into different lanes, as few as it takes. */
-function pack(items: readonly Placed[]): readonly (readonly Placed[])[] {
-  const lanes: Placed[][] = [];
-  for (const item of items.toSorted((a, b) => a.span.from - b.span.from)) {
-    const free = lanes.find((lane) => (lane.at(-1)?.span.until ?? 0) <= item.span.from);
-    if (free === undefined) lanes.push([item]);
-    else free.push(item);
+function laneOf(operation: Operation, mine: readonly Execution[], scene: Scene): Lane {
+  const { kind, name, askedAt, settlements } = operation;
+  const settled = settlements[0]?.at ?? askedAt;
+  const rest = (label: string, look: Span["look"], outcome: string): Lane => {
+    const title = `${label}: ${secondsText(settled - askedAt)}, then ${outcome}`;
+    return { row: { label, spans: [{ from: askedAt, until: settled, look, process: undefined, title }] }, bodies: [] };
+  };
+  switch (kind) {
+    case "sleep":
+      return rest("sleep", "sleep", "it was over");
+    case "receive":
+      return rest(`wait for ${name}`, "wait", settlements[0]?.kind === "message_received" ? "the message came" : "the time was up");
+    case "scope_timeout":
+      return rest("scope", "wait", "it was over");
+    case "step":
+    case "activity": {
+      const key = mine.find(({ id }) => id === settlements[0]?.by)?.key;
+      const bodies = mine.filter((execution) => execution.key === key);
+      const label = bodies[0]?.body ?? name;
+      const title = `${kind} ${label}: recorded ${settled - askedAt} ms after the workflow asked for it`;
+      const asked: Span = { from: askedAt, until: settled, look: "asked", process: undefined, title };
+      return { row: { label, spans: [asked, ...bodies.map((execution) => bodySpan(execution, scene))] }, bodies };
+    }
+    default:
+      return kind satisfies never;
   }
-  return lanes.length === 0 ? [[]] : lanes;
 }
 
-function linksOf(lanes: readonly Lane[]): readonly Link[] {
-  const placed = lanes.flatMap((lane, row) => lane.placed.flatMap(({ execution, span }) => (execution === undefined ? [] : [{ execution, span, row }])));
-  return placed.flatMap((cut) => {
-    if (cut.execution.outcome !== "cut short") return [];
-    const next = placed
-      .filter(({ execution }) => execution.key === cut.execution.key && execution.startedAt > cut.execution.startedAt)
-      .toSorted((a, b) => a.execution.startedAt - b.execution.startedAt)[0];
+const endOf = ({ endedAt, pid, startedAt }: Execution, kills: readonly Kill[]): number =>
+  endedAt ?? kills.find((kill) => kill.pid === pid)?.at ?? startedAt;
+
+function bodySpan(execution: Execution, { kills, processes }: Scene): Span {
+  const { run, kind, body, attempt, pid, startedAt, outcome } = execution;
+  const until = endOf(execution, kills);
+  const fate = outcome === "done" ? `${until - startedAt} ms` : outcome;
+  const title = `${kind} ${body} of ${run}, attempt ${attempt}, process ${pid}: ${fate}`;
+  return { from: startedAt, until, look: outcome === "done" ? "body" : "cut", process: processes.get(pid), title };
+}
+
+function linksOf(bodies: readonly Execution[], row: number, kills: readonly Kill[]): readonly Link[] {
+  return bodies.flatMap((cut, index) => {
+    const next = bodies[index + 1];
     if (next === undefined) return [];
-    const label = `goes on in process ${next.execution.pid} after ${next.span.from - cut.span.until} ms`;
-    return [{ fromRow: cut.row, from: cut.span.until, untilRow: next.row, until: next.span.from, label }];
+    const from = endOf(cut, kills);
+    const label = `goes on in process ${next.pid} ${next.startedAt - from} ms after process ${cut.pid} ${cut.outcome === "failed" ? "failed" : "was killed"}`;
+    return [{ row, from, until: next.startedAt, label }];
   });
 }
 
 /** All runs under each other, below the lives of the worker processes. */
-export function overviewTimeline(runs: readonly FinishedRun[], executions: readonly Execution[], kills: readonly Kill[]): Timeline {
-  const processes = processNumbers(executions);
+export function overviewTimeline(runs: readonly FinishedRun[], scene: Scene): Timeline {
+  const { executions, kills } = scene;
   const sorted = runs.toSorted((a, b) => a.createdAt - b.createdAt);
-  const lives = [...processes].map(([pid, process]): Span => {
-    const of = executions.filter((execution) => execution.pid === pid);
-    const kill = kills.find((one) => one.pid === pid);
-    const until = kill?.at ?? Math.max(...of.map(({ startedAt, endedAt }) => endedAt ?? startedAt));
-    const from = kills.find(({ replacedBy }) => replacedBy === pid)?.replacedAt ?? Math.min(...of.map(({ startedAt }) => startedAt));
-    return { from, until, look: "body", process, title: `process ${pid}: ${of.length} bodies${kill === undefined ? "" : ", killed"}` };
-  });
-  const workers = pack(lives.map((span) => ({ execution: undefined, span })));
-  const rows: Row[] = workers.map((lane, index) => ({ label: `worker ${index + 1}`, spans: lane.map(({ span }) => span) }));
-  for (const run of sorted) rows.push({ label: run.result.file, spans: phasesOf(run, executions, processes) });
-  const from = Math.min(...sorted.map(({ createdAt }) => createdAt), ...lives.map((span) => span.from));
+  const workers = lanesOfLives(scene);
+  const rows = [
+    ...workers.map((spans, index): Row => ({ label: `worker ${index + 1}`, spans })),
+    ...sorted.map((run): Row => ({ label: run.result.file, spans: phasesOf(run, scene) })),
+  ];
+  const from = Math.min(...sorted.map(({ createdAt }) => createdAt), ...executions.map(({ startedAt }) => startedAt));
   const until = Math.max(...sorted.map(({ endedAt }) => endedAt), from + 1);
-  return { title: "All runs", from, until, rows, kills: kills.map(({ at, pid }) => ({ at, label: `process ${pid} killed` })), links: [] };
+  return { title: "All runs", from, until, rows, kills: kills.map(killMark), links: [] };
 }
 
-function phasesOf({ id, result }: FinishedRun, executions: readonly Execution[], processes: ReadonlyMap<number, number>): readonly Span[] {
-  const { askedAt, answeredAt, sleptFrom, sleptUntil } = result.times;
-  const spans: Span[] = executions
-    .filter(({ run }) => run === id)
-    .map(({ startedAt, endedAt, outcome, pid, body }) => ({
-      from: startedAt,
-      until: endedAt ?? startedAt + 50,
-      look: outcome === "done" ? "body" : "cut",
-      process: processes.get(pid),
-      title: `${result.file}: ${body}, process ${pid}, ${outcome}`,
-    }));
-  if (askedAt !== undefined && answeredAt !== undefined) {
-    spans.push({ from: askedAt, until: answeredAt, look: "wait", process: undefined, title: `${result.file} waits for a person` });
+/** The processes that followed each other in one place share a row. */
+function lanesOfLives({ executions, kills, processes }: Scene): readonly (readonly Span[])[] {
+  const lanes: Span[][] = [];
+  const laneOfPid = new Map<number, Span[]>();
+  const successors = new Map(kills.map(({ replacedBy, pid }) => [replacedBy, pid]));
+  const ends = new Map(kills.map(({ pid, at }) => [pid, at]));
+  const begins = new Map(kills.map(({ replacedBy, replacedAt }) => [replacedBy, replacedAt]));
+  const last = Math.max(...executions.map(({ startedAt, endedAt }) => endedAt ?? startedAt));
+  // A process that never got to do anything has no number, but a successor.
+  const pids = [...new Set([...processes.keys(), ...kills.flatMap(({ pid, replacedBy }) => [pid, replacedBy])])].toSorted((a, b) => (begins.get(a) ?? 0) - (begins.get(b) ?? 0));
+  for (const pid of pids) {
+    const bodies = executions.filter((execution) => execution.pid === pid);
+    const from = begins.get(pid) ?? Math.min(...executions.map(({ startedAt }) => startedAt));
+    const title = `process ${pid}: ${bodies.length} bodies${ends.has(pid) ? ", killed" : ""}`;
+    const span: Span = { from, until: ends.get(pid) ?? last, look: "body", process: processes.get(pid), title };
+    const before = laneOfPid.get(successors.get(pid) ?? Number.NaN);
+    const lane = before ?? [];
+    if (before === undefined) lanes.push(lane);
+    lane.push(span);
+    laneOfPid.set(pid, lane);
   }
-  spans.push({ from: sleptFrom, until: sleptUntil, look: "sleep", process: undefined, title: `${result.file} sleeps` });
-  return spans;
+  return lanes;
+}
+
+function phasesOf(run: FinishedRun, scene: Scene): readonly Span[] {
+  const mine = scene.executions.filter((execution) => execution.run === run.id);
+  const rests = operationsOf(run.history)
+    .map((operation) => laneOf(operation, [], scene).row)
+    .flatMap(({ spans }) => spans)
+    .filter(({ look }) => look === "wait" || look === "sleep");
+  return [...rests, ...mine.map((execution) => bodySpan(execution, scene))];
 }

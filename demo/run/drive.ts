@@ -5,7 +5,7 @@ import { sqlite } from "perdure/sqlite";
 import type { Dataset } from "../data/dataset.js";
 import type { Evidence, ExpectedRun, RunEvidence } from "../proof/evidence.js";
 import type { FinishedRun } from "../report/summary.js";
-import { type CheckFile, checkFileName, type FileResult, type Job } from "./pipeline.js";
+import { type CheckFile, checkFileName, type Job } from "./pipeline.js";
 import type { ProgressView } from "./progress.js";
 import { type Random, seededRandom } from "./random.js";
 import { type Reviewer, startReviewer } from "./reviewer.js";
@@ -141,17 +141,14 @@ function expectedRuns(files: readonly string[], { answers }: Reviewer): readonly
 
 /** What the database says at the end, through the public API. */
 async function gather(client: Client): Promise<{ readonly runs: readonly RunEvidence[]; readonly finished: readonly FinishedRun[] }> {
-  const infos = await listAll(client);
-  const runs = await Promise.all(
-    infos.map(async ({ id, status, unreadMessages }): Promise<RunEvidence> => {
-      const result = status === "completed" ? await client.get(checkFile, id).result() : undefined;
-      return { id, status, unreadMessages, result };
-    }),
-  );
-  const finished = infos.flatMap(({ id, createdAt, endedAt, historyLength }): FinishedRun[] => {
-    const result: FileResult | undefined = runs.find((run) => run.id === id)?.result;
-    if (result === undefined || endedAt === undefined) return [];
-    return [{ id, result, createdAt: createdAt.getTime(), endedAt: endedAt.getTime(), historyLength }];
-  });
+  const runs: RunEvidence[] = [];
+  const finished: FinishedRun[] = [];
+  for (const { id, status, unreadMessages, createdAt, endedAt } of await listAll(client)) {
+    const handle = client.get(checkFile, id);
+    const history = await handle.history();
+    const result = status === "completed" ? await handle.result() : undefined;
+    runs.push({ id, status, unreadMessages, result, history });
+    if (result !== undefined && endedAt !== undefined) finished.push({ id, result, history, createdAt: createdAt.getTime(), endedAt: endedAt.getTime() });
+  }
   return { runs, finished };
 }

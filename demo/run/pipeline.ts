@@ -44,8 +44,8 @@ export interface FileResult {
   readonly reviewer: string | undefined;
   /** The executions whose results this run was given, one for each body: what the proof compares with the effect log. */
   readonly executions: readonly string[];
-  /** By `ctx.now()`, in ms. */
-  readonly times: { readonly startedAt: number; readonly askedAt: number | undefined; readonly answeredAt: number | undefined; readonly sleptFrom: number; readonly sleptUntil: number };
+  /** How long it waited for a person, in ms; undefined if it did not have to. */
+  readonly waitedMs: number | undefined;
 }
 
 /** What bodies need of their process. */
@@ -84,7 +84,6 @@ export function makePipeline({ dataset, log, workFolder, pagesFolder, paceMs }: 
   const check = workflow(checkFileName, async (ctx: WorkflowContext, job: Job): Promise<FileResult> => {
     const run = ctx.info.id;
     const { file } = job;
-    const startedAt = ctx.now().getTime();
 
     const loaded = await ctx.step("load", (io) => body(io, { run, kind: "step", body: "load" }, () => load(join(dataset.folder, file))));
     const parsed = await ctx.step("parse", (io) =>
@@ -104,23 +103,20 @@ export function makePipeline({ dataset, log, workFolder, pagesFolder, paceMs }: 
 
     let verdict: Verdict = "clean";
     let reviewer: string | undefined;
-    let askedAt: number | undefined;
-    let answeredAt: number | undefined;
+    let waitedMs: number | undefined;
     if (findings.some(({ severity }) => severity === "error")) {
-      askedAt = ctx.now().getTime();
+      const askedAt = ctx.now().getTime();
       const review = await ctx.receive(reviewed, { timeout: job.reviewWithinMs, otherwise: "expired" });
-      answeredAt = ctx.now().getTime();
+      waitedMs = ctx.now().getTime() - askedAt;
       verdict = review === "expired" ? review : review.decision;
       reviewer = review === "expired" ? undefined : review.by;
     }
 
-    const sleptFrom = ctx.now().getTime();
     await ctx.sleep("1 second");
-    const times = { startedAt, askedAt, answeredAt, sleptFrom, sleptUntil: ctx.now().getTime() };
 
     const { bytes } = loaded.value;
     const { format, rows, facts } = parsed.value;
-    const outcome = { file, format, bytes, rows, facts, profiles, findings, verdict, reviewer, times };
+    const outcome = { file, format, bytes, rows, facts, profiles, findings, verdict, reviewer, waitedMs };
     const report = await ctx.step("report", (io) =>
       body(io, { run, kind: "step", body: "report", saw: [...before, checked.by] }, () =>
         writeAtomically(join(pagesFolder, `${file}.md`), renderFilePage(outcome, dataset.version)),

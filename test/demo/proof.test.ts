@@ -1,4 +1,5 @@
 // The proof must be able to fail: each case doctors good evidence in one way and names the claim that has to notice.
+import type { HistoryEvent } from "perdure";
 import { describe, expect, it } from "vitest";
 import type { Demands, Evidence, RunEvidence } from "../../demo/proof/evidence.js";
 import { prove } from "../../demo/proof/prove.js";
@@ -14,6 +15,24 @@ function lines(body: string, pid: number, from: number, until: number | undefine
   const start: Effect = { ...base, phase: "start", at: from };
   return until === undefined ? [start] : [start, { ...base, phase: "end", at: until }];
 }
+
+let line = 0;
+const event = (at: number, kind: HistoryEvent["kind"], more: Partial<HistoryEvent> = {}): HistoryEvent => ({ seq: (line += 1), at: new Date(at), kind, commands: [], ...more });
+const asks = (number: number, kind: "step" | "activity" | "sleep", name: string, dueAt?: number) => ({
+  commands: [{ number, kind, name, ...(dueAt === undefined ? {} : { dueAt: new Date(dueAt) }) }],
+});
+const made = (command: number, by: string) => ({ command, data: { by, value: 1 } });
+
+const history: readonly HistoryEvent[] = [
+  event(1000, "started", asks(1, "step", "load")),
+  event(1100, "operation_completed", { ...made(1, "1#1000"), ...asks(2, "step", "parse") }),
+  event(1800, "operation_completed", { ...made(2, "2#1700"), ...asks(3, "activity", "profile-column") }),
+  event(1900, "operation_completed", { ...made(3, "3#1800"), ...asks(4, "step", "check") }),
+  event(2000, "operation_completed", { ...made(4, "2#1900"), ...asks(5, "sleep", "", 3000) }),
+  event(3050, "timer_fired", { command: 5, ...asks(6, "step", "report") }),
+  event(3200, "operation_completed", made(6, "2#3100")),
+  event(3200, "run_completed"),
+];
 
 const profiles = [{ name: "x" }] as FileResult["profiles"];
 
@@ -45,8 +64,9 @@ const good: Evidence = {
         verdict: "clean",
         reviewer: undefined,
         executions: ["1#1000", "2#1700", "3#1800", "2#1900", "2#3100"],
-        times: { startedAt: 1000, askedAt: undefined, answeredAt: undefined, sleptFrom: 2000, sleptUntil: 3000 },
+        waitedMs: undefined,
       },
+      history,
     },
   ],
 };
@@ -60,6 +80,7 @@ const failing = (evidence: Evidence, asked = demands): readonly string[] => {
 const withRun = (change: Partial<RunEvidence>): Evidence => ({ ...good, runs: [{ ...good.runs[0]!, ...change }] });
 const withResult = (change: Partial<FileResult>): Evidence => withRun({ result: { ...good.runs[0]!.result!, ...change } });
 const withKill = (change: Partial<Kill>): Evidence => ({ ...good, kills: [{ ...good.kills[0]!, ...change }] });
+const withLine = (seq: number, change: Partial<HistoryEvent>): Evidence => withRun({ history: history.map((item) => (item.seq === seq ? { ...item, ...change } : item)) });
 const error = { severity: "error", check: "structure", message: "broken" } as const;
 
 describe("the proof", () => {
@@ -91,7 +112,8 @@ describe("the proof", () => {
   const same = "Every replay handed on the recorded results and no others";
   const killed = "Worker processes were killed, and nothing else ended them";
   const fast = "What a killed process was doing went on elsewhere within 3000 ms";
-  const early = "No one-second sleep was cut short";
+  const early = "No one-second sleep and no time limit was cut short";
+  const whole = "Every history is gap-free, in order of time, has one end, and settles each operation once";
   const again = lines("load", 2, 1600, 1650);
   it.each<[string, Evidence, string]>([
     ["a run that never ended", withRun({ status: "waiting", result: undefined }), finished],
@@ -102,10 +124,17 @@ describe("the proof", () => {
     ["an answer that was lost", { ...withResult({ findings: [error], verdict: "expired" }), expected: [{ id: run, file: run, answer: "approved" }] }, verdict],
     ["a message that was never taken", withRun({ unreadMessages: 1 }), verdict],
     ["the result of another file", withResult({ file: "b.csv" }), verdict],
-    ["a step recorded twice", withResult({ executions: ["1#1000", "2#1700", "3#1800", "2#1900", "2#3100", "2#3100"] }), recorded],
-    ["a step that is not recorded", withResult({ executions: ["1#1000", "2#1700", "3#1800", "2#1900"] }), recorded],
-    ["a record of a body that never ran", withResult({ executions: ["1#1000", "9#9", "3#1800", "2#1900", "2#3100"] }), recorded],
-    ["a record of a body that was cut short", withResult({ executions: ["1#1000", "1#1100", "3#1800", "2#1900", "2#3100"] }), recorded],
+    ["a step recorded twice", withRun({ history: [...history.slice(0, 7), event(3200, "operation_completed", made(6, "2#3100")), history[7]!] }), recorded],
+    ["a step settled twice", withLine(8, { kind: "operation_completed", ...made(6, "2#3100") }), whole],
+    ["a step that is never settled", withLine(7, { kind: "attempt_failed" }), whole],
+    ["a gap in a history", withRun({ history: history.filter(({ seq }) => seq !== 6) }), whole],
+    ["a history that goes back in time", withLine(4, { at: new Date(1) }), whole],
+    ["a history without an end", withRun({ history: history.slice(0, 7) }), whole],
+    ["two ends", withRun({ history: [...history, { ...history[7]!, seq: 9 }] }), whole],
+    ["a run that was given what its history does not hold", withResult({ executions: ["1#1000", "1#1100", "3#1800", "2#1900", "2#3100"] }), recorded],
+    ["a record of a body that never ran", withLine(3, made(2, "9#9")), recorded],
+    ["a record of a body that was cut short", withLine(3, made(2, "1#1100")), recorded],
+    ["a record of a body of another run", { ...good, effects: good.effects.map((effect) => (effect.body === "load" ? { ...effect, run: "b.csv" } : effect)) }, recorded],
     ["a step done again though it was recorded", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, pid: 9 }] }, twice],
     ["a step done again long after it was done", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, at: 2500 }] }, twice],
     ["a replay that saw another result", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, saw: ["2#1600"] } : effect)) }, same],
@@ -114,7 +143,8 @@ describe("the proof", () => {
     ["too few kills", { ...good, kills: [] }, killed],
     ["a slow takeover", { ...good, effects: good.effects.map((effect) => (effect.at >= 1700 ? { ...effect, at: effect.at + 5000 } : effect)) }, fast],
     ["a body that was never taken over", { ...good, effects: good.effects.filter(({ execution }) => execution !== "2#1700") }, "Bodies that ran twice are at most those in flight at the kills, and all of these ran again"],
-    ["a sleep that ended early by the clock of the run", withResult({ times: { ...good.runs[0]!.result!.times, sleptUntil: 2900 } }), early],
+    ["a sleep that ended before its time by the history", withLine(6, { at: new Date(2990) }), early],
+    ["a run that did not sleep", withRun({ history: [] }), early],
     ["a sleep that ended early by the effect log", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, at: effect.at - 200 } : effect)) }, early],
     ["a torn log", { ...good, torn: 1 }, "The effect log is whole"],
     ["an empty log", { ...good, effects: [] }, "The effect log is whole"],

@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { RunInfo } from "perdure";
+import { afterEach, describe, expect, it } from "vitest";
+import { parseOptions } from "../../demo/options.js";
+import { openEffectLog, readEffects } from "../../demo/run/effect-log.js";
+import { openProgress, progressLine } from "../../demo/run/progress.js";
+import { seededRandom } from "../../demo/run/random.js";
+import { startReviewer } from "../../demo/run/reviewer.js";
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+describe("the options", () => {
+  it("have defaults, and a seed that is drawn if none is given", () => {
+    expect(parseOptions([], () => 42)).toEqual({ seed: 42, kills: 10, paceMs: 150, out: ".perdure/demo", help: false });
+    expect(parseOptions(["--seed", "7", "--kills=8"], () => 42)).toMatchObject({ seed: 7, kills: 8 });
+  });
+
+  it.each([["--kills", "many"], ["--seed", "-1"], ["--pace", "1e3"], ["--nonsense"]])("refuse %s %s", (...args) => {
+    expect(() => parseOptions(args, () => 1)).toThrow();
+  });
+});
+
+describe("the effect log", () => {
+  it("writes a start and an end for each body, or a failure, and gives each execution its own id", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "perdure-demo-"));
+    folders.push(folder);
+    let clock = 0;
+    const log = openEffectLog(folder, 7, () => (clock += 1));
+    const info = { run: "r", kind: "step", body: "b", key: "k", attempt: 1 } as const;
+    expect(await log.around(info, async () => "x")).toEqual({ by: "7#1", value: "x" });
+    await expect(log.around({ ...info, saw: ["7#1"] }, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    log.close();
+    const { effects, torn } = readEffects(folder);
+    expect(torn).toBe(0);
+    expect(effects.map(({ phase, execution, at }) => [phase, execution, at])).toEqual([
+      ["start", "7#1", 1],
+      ["end", "7#1", 2],
+      ["start", "7#2", 3],
+      ["failed", "7#2", 4],
+    ]);
+    expect(effects[2]?.saw).toEqual(["7#1"]);
+  });
+});
+
+it("the same seed gives the same numbers, another seed others", () => {
+  const draw = (seed: number) => seededRandom(seed).shuffle([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(draw(3)).toEqual(draw(3));
+  expect(draw(3)).not.toEqual(draw(4));
+  expect(draw(3).toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+describe("progress", () => {
+  const runs = [{ status: "completed" }, { status: "waiting" }] as RunInfo[];
+  const progress = { total: 4, started: 2, runs, kills: 3, elapsedMs: 4200 };
+
+  it("is one line", () => {
+    expect(progressLine(progress, 8)).toBe("██░░░░░░ 1/4 files · 1 waiting · 3 kills · 4 s");
+  });
+
+  it("is redrawn on a terminal and written now and then elsewhere", () => {
+    const written: string[] = [];
+    const view = openProgress({ isTTY: false, write: (text) => written.push(text) }, 3000);
+    for (const elapsedMs of [0, 1000, 2999, 3000]) view.update({ ...progress, elapsedMs });
+    expect(written).toHaveLength(2);
+    const drawn: string[] = [];
+    const live = openProgress({ isTTY: true, columns: 20, write: (text) => drawn.push(text) }, 3000);
+    live.update(progress);
+    live.say("hello");
+    expect(drawn[0]).toMatch(/^\r\u001B\[2K.{19}$/);
+    expect(drawn[1]).toContain("hello\n");
+  });
+});
+
+describe("the reviewer", () => {
+  const waiting = (id: string, until: number) =>
+    ({ id, waitingFor: [{ kind: "message", name: "reviewed", until: new Date(until) }] }) as unknown as RunInfo;
+  const meet = (now: number) => {
+    const sent: string[] = [];
+    const client = { get: (id: string) => ({ send: async () => void sent.push(id) }) } as unknown as Parameters<typeof startReviewer>[0];
+    const reviewer = startReviewer(client, { random: seededRandom(1), now: () => now, pause: async () => undefined });
+    return { reviewer, sent };
+  };
+
+  it("answers each question once, and leaves every fourth on the desk", async () => {
+    const { reviewer, sent } = meet(0);
+    const questions = ["a", "b", "c", "d"].map((id) => waiting(id, 10_000));
+    reviewer.notice(questions);
+    reviewer.notice(questions);
+    await reviewer.settled();
+    expect(sent).toEqual(["a", "b", "c"]);
+    expect(reviewer.answers.find(({ run }) => run === "d")?.decision).toBe("ignored");
+    expect(reviewer.answers).toHaveLength(4);
+  });
+
+  it("does not answer in the last moment", async () => {
+    const { reviewer, sent } = meet(9500);
+    reviewer.notice([waiting("a", 10_000)]);
+    await reviewer.settled();
+    expect(sent).toEqual([]);
+    expect(reviewer.answers).toEqual([{ run: "a", decision: "ignored", sentAt: undefined }]);
+  });
+});
