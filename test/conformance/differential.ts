@@ -1,10 +1,11 @@
 /** Any store against the memory store as its model: random steps on both, and after each the answers and everything readable must be the same. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Store } from "perdure/backend";
+import type { ClaimedRun, Store } from "perdure/backend";
 import { createMemoryState, type MemoryState } from "../../src/backends/memory/state.js";
 import { memoryOn } from "../../src/backends/memory/memory.js";
 import { systemRuntime } from "../../src/platform/runtime.js";
+import { checkMemoryState } from "./check-memory-state.js";
 import type { ConformanceTarget } from "../../src/testing/conformance/index.js";
 import { hourMs } from "../../src/testing/conformance/samples.js";
 import {
@@ -21,7 +22,7 @@ import {
   workerOf,
   type Side,
 } from "./side.js";
-import { runNames, stepPlans, type StepPlan } from "./step-plans.js";
+import { runCount, runNames, stepPlans, taskNames, type OperationPlan, type StepPlan } from "./step-plans.js";
 
 export interface DifferentialOptions {
   readonly create: () => Promise<ConformanceTarget>;
@@ -62,6 +63,7 @@ async function runProgram(create: () => Promise<ConformanceTarget>, steps: reado
       assert.deepEqual(actual, expected, `the answers to step ${index} differ`);
       for (const { status } of expected as readonly { readonly status: string }[]) seen.set(status, (seen.get(status) ?? 0) + 1);
       await onBoth(world, learnRuns);
+      checkMemoryState(state);
       const [modelData, subjectData] = await onBoth(world, readSide);
       assert.deepEqual(subjectData, modelData, `the data differ after step ${index}`);
       if (step.type === "advance") await target.advance?.(2 * hourMs);
@@ -80,8 +82,8 @@ async function onBoth<Result>({ sides }: World, work: (side: Side) => Promise<Re
 
 /** Which of several suspects is claimed is the store's choice, so no step leaves it one. */
 function adapt({ state, sides: [model] }: World, step: StepPlan): StepPlan {
-  if (step.type !== "claim_runs" && step.type !== "crash") return step;
-  const names: readonly string[] = step.type === "crash" ? runNames : step.names;
+  if (step.type !== "claim_runs" && step.type !== "crash" && step.type !== "drive") return step;
+  const names: readonly string[] = step.type === "claim_runs" ? step.names : runNames;
   const now = model.store.now();
   const isDueSuspect = ({
     owner,
@@ -101,18 +103,26 @@ function adapt({ state, sides: [model] }: World, step: StepPlan): StepPlan {
 async function takeStep(world: World, side: Side, step: StepPlan, mark: string): Promise<readonly object[]> {
   const { store } = side;
   switch (step.type) {
-    case "apply": {
-      const operations = step.operations.map((plan, index) => operationOf(side, plan, `${mark}.${index}`));
-      const outcomes = await store.apply(operations);
-      return step.operations.map((plan, index) => noteOutcome(side, plan, outcomes[index] ?? { status: "gone" }));
+    case "apply":
+      return applyPlans(side, step.operations, mark);
+    case "drive": {
+      const claimed = await claimRuns(side, step.worker, runNames, step.suspects);
+      const owned = new Set((await store.inspectOwned(workerOf(side, step.worker))).runs.map(({ key }) => key));
+      const driven = Array.from({ length: runCount }, (_, run) => run).filter((run) => owned.has(heldOf(side, run).key));
+      const turns = driven.map((run) => ({ type: "turn" as const, run, epochOffset: 0, seqOffset: 0, effects: step.effects }));
+      return [...claimed, ...(await applyPlans(side, turns, mark))];
+    }
+    case "work": {
+      const claimed = await claimTasks(side, step.worker, taskNames);
+      const plan = { type: "finish" as const, epochOffset: 0, failed: step.failed, claimFor: step.claimFor };
+      // The one claimed last is number 0.
+      const finishes = Array.from({ length: claimed.length - 1 }, (_, task) => ({ ...plan, task }));
+      return [...claimed, ...(await applyPlans(side, finishes, mark))];
     }
     case "claim_runs":
       return claimRuns(side, step.worker, step.names, step.suspects);
-    case "claim_tasks": {
-      const { tasks, nextDueAt } = await store.claimTasks({ worker: workerOf(side, step.worker), names: step.names, limit: 1000 });
-      const sorted = tasks.toSorted((a, b) => (a.runId === b.runId ? a.command - b.command : a.runId < b.runId ? -1 : 1));
-      return [{ status: "tasks", nextDueAt }, ...sorted.map((task) => ({ status: "claimed task", task: noteTask(side, task) }))];
-    }
+    case "claim_tasks":
+      return claimTasks(side, step.worker, step.names);
     case "reclaim": {
       const held = heldOf(side, step.run);
       const claimed = await store.reclaimRun({ worker: workerOf(side, step.worker), key: held.key, epoch: held.epoch + step.epochOffset });
@@ -146,13 +156,22 @@ async function takeStep(world: World, side: Side, step: StepPlan, mark: string):
   }
 }
 
+async function applyPlans(side: Side, plans: readonly OperationPlan[], mark: string): Promise<readonly object[]> {
+  const outcomes = await side.store.apply(plans.map((plan, index) => operationOf(side, plan, `${mark}.${index}`)));
+  return plans.map((plan, index) => noteOutcome(side, plan, outcomes[index] ?? { status: "gone" }));
+}
+
 async function claimRuns(side: Side, worker: number, names: readonly string[], suspects: number): Promise<readonly object[]> {
   const { runs, nextDueAt } = await side.store.claimRuns({ worker: workerOf(side, worker), names, limit: 1000, suspects });
   const sorted = runs.toSorted((a, b) => (a.runId < b.runId ? -1 : 1));
-  return [
-    { status: "runs", nextDueAt },
-    ...sorted.map((run) => ({ status: run.crashCount >= 2 ? "claimed suspect" : "claimed run", run: noteClaim(side, run) })),
-  ];
+  const statusOf = ({ crashCount }: ClaimedRun): string => (crashCount >= 2 ? "claimed suspect" : "claimed run");
+  return [{ status: "runs", nextDueAt }, ...sorted.map((run) => ({ status: statusOf(run), run: noteClaim(side, run) }))];
+}
+
+async function claimTasks(side: Side, worker: number, names: readonly string[]): Promise<readonly object[]> {
+  const { tasks, nextDueAt } = await side.store.claimTasks({ worker: workerOf(side, worker), names, limit: 1000 });
+  const sorted = tasks.toSorted((a, b) => (a.runId === b.runId ? a.command - b.command : a.runId < b.runId ? -1 : 1));
+  return [{ status: "tasks", nextDueAt }, ...sorted.map((task) => ({ status: "claimed task", task: noteTask(side, task) }))];
 }
 
 async function letLeaseEnd({ target }: World, store: Store): Promise<void> {

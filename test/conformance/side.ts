@@ -80,7 +80,9 @@ function effectsOfPlan(side: Side, plan: EffectsPlan, held: Held, mark: string):
     {
       events: Array.from({ length: lines }, (_, index) => lineOf(held.lastSeq + 1 + index, { payload: `"${mark} ${index}"` })),
       consumed: plan.consumed.filter((position) => position <= held.inboxCount),
-      tasks: plan.tasks.map(({ command, name, delayed }) => taskOf(command, { name, dueAt: delayed ? side.later : 1, input: `"${mark}"` })),
+      tasks: plan.tasks.map(({ command, name, delayed }) =>
+        taskOf(command, { name, attempt: command, dueAt: delayed ? side.later : 1, input: `"${mark}"` }),
+      ),
       withdrawnTasks: plan.withdrawn,
       inboxSeen: plan.sawInbox ? held.inboxCount : 0,
     },
@@ -152,7 +154,8 @@ export function noteClaim(side: Side, claimed: ClaimedRun): object {
   return rest;
 }
 
-export function noteTask(side: Side, { key, epoch, runKey, ...rest }: ClaimedTask): object {
+export function noteTask(side: Side, claimed: ClaimedTask): object {
+  const { key, epoch, runKey, dueAt: _, ...rest } = claimed;
   side.claimedTasks.push({ key, epoch, label: `${rest.runId}, command ${rest.command}, attempt ${rest.attempt}, ${String(rest.input)}` });
   return { ...rest, runKey: runLabel(side, runKey) };
 }

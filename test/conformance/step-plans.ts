@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { EndedStatus, ParkReason } from "perdure/backend";
 
-export const runCount = 4;
+export const runCount = 3;
 export const workerCount = 3;
 export const runNames = ["a", "b"] as const;
 export const taskNames = ["charge", "mail"] as const;
@@ -58,6 +58,10 @@ export type StepPlan =
   | { readonly type: "apply"; readonly operations: readonly OperationPlan[] }
   | { readonly type: "claim_runs"; readonly worker: number; readonly names: readonly string[]; readonly suspects: number }
   | { readonly type: "claim_tasks"; readonly worker: number; readonly names: readonly string[] }
+  /** Claims what it can, and takes one turn with every run that the worker drives. */
+  | { readonly type: "drive"; readonly worker: number; readonly suspects: number; readonly effects: EffectsPlan }
+  /** Claims all tasks and finishes them. */
+  | { readonly type: "work"; readonly worker: number; readonly failed: boolean; readonly claimFor: number | null }
   | { readonly type: "reclaim"; readonly worker: number; readonly run: number; readonly epochOffset: number }
   | { readonly type: "release"; readonly worker: number; readonly runs: readonly number[]; readonly tasks: readonly number[] }
   | { readonly type: "retire"; readonly worker: number }
@@ -71,16 +75,16 @@ const run = fc.nat(runCount - 1);
 const worker = fc.nat(workerCount - 1);
 const names = fc.subarray([...runNames], { minLength: 1 });
 const command = fc.integer({ min: 1, max: 3 });
-const due = fc.constantFrom<TimePlan>("never", "past", "past", "later");
+const due = fc.constantFrom<TimePlan>("never", "past", "past", "past", "later");
 /** Mostly right, sometimes off by one. */
 const offset = fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.constantFrom(-1, 1));
 const maybeWorker = fc.option(worker, { nil: null, freq: 1 });
 
 const next = fc.oneof<fc.MaybeWeightedArbitrary<NextPlan>[]>(
-  { weight: 3, arbitrary: fc.constant({ state: "driving" }) },
-  { weight: 4, arbitrary: fc.record({ state: fc.constant("idle"), due }) },
+  { weight: 5, arbitrary: fc.constant({ state: "driving" }) },
+  { weight: 6, arbitrary: fc.record({ state: fc.constant("idle"), due }) },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({ state: fc.constant("parked"), due, code: fc.constantFrom("nondeterminism", "poisoned", "undecodable") }),
   },
   {
@@ -137,6 +141,8 @@ const operation = fc.oneof<fc.MaybeWeightedArbitrary<OperationPlan>[]>(
 );
 
 const step = fc.oneof<fc.MaybeWeightedArbitrary<StepPlan>[]>(
+  { weight: 10, arbitrary: fc.record({ type: fc.constant("drive"), worker, suspects: fc.nat(1), effects }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("work"), worker, failed: fc.boolean(), claimFor: maybeWorker }) },
   { weight: 12, arbitrary: fc.record({ type: fc.constant("apply"), operations: fc.array(operation, { minLength: 1, maxLength: 4 }) }) },
   { weight: 4, arbitrary: fc.record({ type: fc.constant("claim_runs"), worker, names, suspects: fc.nat(1) }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant("claim_tasks"), worker, names: fc.subarray([...taskNames], { minLength: 1 }) }) },
@@ -151,10 +157,28 @@ const step = fc.oneof<fc.MaybeWeightedArbitrary<StepPlan>[]>(
     }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("retire"), worker }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant("crash"), worker, suspects: fc.nat(1), isNoticed: fc.boolean() }) },
+  { weight: 7, arbitrary: fc.record({ type: fc.constant("crash"), worker, suspects: fc.nat(1), isNoticed: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("recover") }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("retry_parked"), names }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("advance") }) },
 );
 
-export const stepPlans = (maxLength: number): fc.Arbitrary<readonly StepPlan[]> => fc.array(step, { minLength: 1, maxLength, size: "max" });
+/** Most programs begin with the start of every run: without runs there is little to do. */
+const beginnings = fc.tuple(
+  ...Array.from({ length: runCount }, (_, index) =>
+    fc.record({
+      type: fc.constant("start" as const),
+      run: fc.constant(index),
+      again: fc.constant(false),
+      delayed: fc.constant(false),
+      messages: fc.nat(1),
+      eagerWorker: maybeWorker,
+      effects,
+    }),
+  ),
+);
+
+export const stepPlans = (maxLength: number): fc.Arbitrary<readonly StepPlan[]> =>
+  fc
+    .tuple(fc.option(beginnings, { nil: [], freq: 5 }), fc.array(step, { minLength: 1, maxLength, size: "max" }))
+    .map(([operations, steps]) => (operations.length === 0 ? steps : [{ type: "apply", operations }, ...steps]));

@@ -9,17 +9,23 @@ export interface Due<Row> {
   heapIndex: number;
 }
 
-export interface DueIndex<Row> {
-  /** Rows that were not due when they were last looked at, and rows that were; one heap each per name, earliest first. */
-  readonly sleeping: Map<string, Row[]>;
-  readonly ready: Map<string, Row[]>;
+/** The rows of each name. */
+export type DueIndex<Row> = Map<string, DueRows<Row>>;
+
+/** Two heaps, earliest first: the rows that were due when they were last looked at, and those that were not. */
+export interface DueRows<Row> {
+  readonly ready: Row[];
+  readonly sleeping: Row[];
+  sortedAt: number;
 }
 
-export const createDueIndex = <Row>(): DueIndex<Row> => ({ sleeping: new Map(), ready: new Map() });
+export const createDueIndex = <Row>(): DueIndex<Row> => new Map();
 
 /** Enters a row by its `dueAt`, which must not change while it is in. */
 export function enterDue<Row extends Due<Row>>(index: DueIndex<Row>, row: Row): void {
-  push(heapOf(index.sleeping, row.name), row);
+  let rows = index.get(row.name);
+  if (rows === undefined) index.set(row.name, (rows = { ready: [], sleeping: [], sortedAt: -Infinity }));
+  push(rows.sleeping, row);
 }
 
 /** Takes a row out; nothing happens if it is in no index. */
@@ -31,8 +37,7 @@ export function leaveDue<Row extends Due<Row>>(row: Row): void {
 export function firstDue<Row extends Due<Row>>(index: DueIndex<Row>, names: readonly string[], now: number): Row | null {
   let first: Row | null = null;
   for (const name of names) {
-    sortByDueness(index, name, now);
-    const row = index.ready.get(name)?.[0];
+    const row = rowsAt(index, name, now)?.ready[0];
     if (row !== undefined && (first === null || isBefore(row, first))) first = row;
   }
   return first;
@@ -42,8 +47,7 @@ export function firstDue<Row extends Due<Row>>(index: DueIndex<Row>, names: read
 export function nextDueAt<Row extends Due<Row>>(index: DueIndex<Row>, names: readonly string[], now: number): number | null {
   let next: number | null = null;
   for (const name of names) {
-    sortByDueness(index, name, now);
-    next = earlier(next, index.sleeping.get(name)?.[0]?.dueAt ?? null);
+    next = earlier(next, rowsAt(index, name, now)?.sleeping[0]?.dueAt ?? null);
   }
   return next;
 }
@@ -53,26 +57,19 @@ export function earlier(a: number | null, b: number | null): number | null {
   return b === null ? a : Math.min(a, b);
 }
 
-/** Moves rows between the two heaps of a name until they fit `now`. Both ways: the clock may have been set back. */
-function sortByDueness<Row extends Due<Row>>(index: DueIndex<Row>, name: string, now: number): void {
-  const sleeping = index.sleeping.get(name);
-  if (sleeping === undefined) return;
+/** The rows of a name, sorted into the two heaps by what is due at `now`. */
+function rowsAt<Row extends Due<Row>>(index: DueIndex<Row>, name: string, now: number): DueRows<Row> | undefined {
+  const rows = index.get(name);
+  if (rows === undefined) return undefined;
+  const { ready, sleeping } = rows;
+  // The clock was set back: what was due may not be any more.
+  if (now < rows.sortedAt) for (const row of ready.splice(0)) push(sleeping, row);
+  rows.sortedAt = now;
   for (let row = sleeping[0]; row !== undefined && dueTime(row) <= now; row = sleeping[0]) {
     removeAt(sleeping, 0);
-    push(heapOf(index.ready, name), row);
+    push(ready, row);
   }
-  const ready = index.ready.get(name);
-  if (ready === undefined) return;
-  for (let row = ready[0]; row !== undefined && dueTime(row) > now; row = ready[0]) {
-    removeAt(ready, 0);
-    push(sleeping, row);
-  }
-}
-
-function heapOf<Row>(heaps: Map<string, Row[]>, name: string): Row[] {
-  let heap = heaps.get(name);
-  if (heap === undefined) heaps.set(name, (heap = []));
-  return heap;
+  return rows;
 }
 
 // A binary heap in which each row knows its place, so that any row can leave in O(log n).
