@@ -1,0 +1,48 @@
+import type { LaunchOptions } from "../../api/client-types.js";
+import { drawFaultRates, noFaults, type FaultRates } from "./faults.js";
+import { drawMisfortunes, type Misfortune } from "./nemesis.js";
+import type { Prng } from "./prng.js";
+import { drawWorkload, type Workload } from "./client-script.js";
+
+/** Everything about a schedule that is decided before it begins. */
+export interface ScheduleConfig {
+  /** Processes that work; the clients of some live in them, those of others in processes of their own. */
+  readonly workers: number;
+  readonly clientProcesses: number;
+  /** How long faults go on, in virtual ms. */
+  readonly unsafeMs: number;
+  readonly rates: FaultRates;
+  readonly misfortunes: readonly Misfortune[];
+  readonly clockErrorMs: number;
+  /** By place: how wrong the clocks are. */
+  readonly skewMs: readonly number[];
+  readonly drift: readonly number[];
+  /** Of every engine: small caches and few slots bring other paths to light. */
+  readonly settings: Pick<LaunchOptions, "lease" | "warmRuns" | "concurrency">;
+  readonly workload: Workload;
+}
+
+export function drawConfig(prng: Prng): ScheduleConfig {
+  const workers = prng.pick([1, 2, 2, 3, 3, 4]);
+  const clientProcesses = prng.int(0, 2);
+  const places = workers + clientProcesses;
+  const unsafeMs = prng.logarithmic(1500, 25_000);
+  const calm = prng.chance(0.1);
+  const skewed = prng.chance(0.5);
+  return {
+    workers,
+    clientProcesses,
+    unsafeMs,
+    rates: calm ? noFaults : drawFaultRates(prng.fork("rates")),
+    misfortunes: calm ? [] : drawMisfortunes(prng.fork("misfortunes"), places, unsafeMs),
+    clockErrorMs: prng.pick([0, 0, 5, 50]),
+    skewMs: Array.from({ length: places }, () => (skewed ? Math.round((prng.next() * 2 - 1) * 3_600_000) : 0)),
+    drift: Array.from({ length: places }, () => (skewed ? (prng.next() * 2 - 1) * 0.002 : 0)),
+    settings: {
+      lease: prng.pick([500, 1000, 3000]),
+      warmRuns: prng.pick([0, 1, 1000, 1000]),
+      concurrency: { runs: prng.pick([1, 2, 1000, 1000]), activities: prng.pick([1, 2, 100, 100]) },
+    },
+    workload: drawWorkload(prng.fork("workload"), prng.int(1, 3)),
+  };
+}

@@ -1,0 +1,181 @@
+import type { Client } from "../../api/client-types.js";
+import type { Logger } from "../../api/context-types.js";
+import { connectWith, launchWith } from "../../api/launch.js";
+import { isPerdureError } from "../../errors.js";
+import { runScript, type ClientScript } from "./client-script.js";
+import type { ScheduleConfig } from "./config.js";
+import { createDefinitions, type BodyCall, type Host } from "./interpreter.js";
+import type { Prng } from "./prng.js";
+import { createSimBackend, type Network } from "./sim-store.js";
+import type { Tally } from "./tally.js";
+import { createVirtualProcess, type VirtualProcess } from "./virtual-process.js";
+import type { Witness } from "./witness.js";
+
+/** Where processes live one after another. */
+export interface Place {
+  readonly name: string;
+  readonly works: boolean;
+  readonly scripts: ClientScript[];
+  process: VirtualProcess | null;
+  client: Client | null;
+  lives: number;
+  /** Nobody starts a process here again. */
+  abandoned: boolean;
+}
+
+export interface PlacesOptions {
+  readonly network: Network;
+  readonly config: ScheduleConfig;
+  readonly prng: Prng;
+  readonly witness: Witness;
+  readonly tally: Tally;
+}
+
+/** The processes of a schedule, and what can be done to them. */
+export class Places {
+  readonly all: Place[] = [];
+  readonly #options: PlacesOptions;
+
+  constructor(options: PlacesOptions) {
+    this.#options = options;
+    const { config, prng } = options;
+    for (let index = 0; index < config.workers; index++) this.#add(`w${index}`, true);
+    for (let index = 0; index < config.clientProcesses; index++) this.#add(`p${index}`, false);
+    for (const script of config.workload.scripts) prng.pick(this.all).scripts.push(script);
+  }
+
+  boot(place: Place): void {
+    if (place.process !== null || place.abandoned) return;
+    const { network, config, prng, witness, tally } = this.#options;
+    place.lives++;
+    const name = `${place.name}.${place.lives}`;
+    const index = this.all.indexOf(place);
+    const clock = { skewMs: config.skewMs[index] ?? 0, drift: config.drift[index] ?? 0, suspendedMs: 0 };
+    const process = createVirtualProcess({ name, timeline: network.timeline, prng: prng.fork(name), clock });
+    place.process = process;
+    const common = { backend: createSimBackend(network, process), logger: createLogger(tally) };
+    const definitions = createDefinitions(createHost(process, witness));
+    const opened: Promise<Client> = place.works
+      ? launchWith({ ...common, ...definitions, ...config.settings }, process.runtime)
+      : connectWith(common, process.runtime);
+    opened.then(
+      (client) => {
+        place.client = client;
+        for (const script of place.scripts) void runScript(client, process, script, witness);
+      },
+      (error: unknown) => {
+        tally.count("bootFailed");
+        if (!isPerdureError(error, "backend_unavailable")) witness.violate("boot", `${name} did not start: ${String(error)}`);
+        this.crash(place, 500);
+      },
+    );
+  }
+
+  /** Kills the process here and starts another one after `downMs`. */
+  crash(place: Place, downMs: number): void {
+    if (place.process === null) return;
+    const { network } = this.#options;
+    place.process.crash();
+    place.process = null;
+    place.client = null;
+    network.timeline.schedule(network.actor, `${place.name} restarts`, downMs, () => this.boot(place));
+  }
+
+  crashProcess(process: VirtualProcess): void {
+    const place = this.all.find((candidate) => candidate.process === process);
+    if (place !== undefined) this.crash(place, this.#options.prng.logarithmic(1, 5000));
+  }
+
+  /** Leaves by the front door; a new process comes after `downMs`. */
+  leave(place: Place, graceMs: number, downMs: number): void {
+    const { process, client } = place;
+    if (process === null || client === null || process.actor.state !== "up") return;
+    const { tally, witness } = this.#options;
+    tally.count("leave");
+    client.close({ grace: graceMs }).then(
+      () => {
+        tally.count("left");
+        if (place.process === process) this.crash(place, downMs);
+      },
+      (error: unknown) => witness.violate("close", `${process.name} did not close: ${String(error)}`),
+    );
+  }
+
+  pause(place: Place, forMs: number, clockStops: boolean): void {
+    const { process } = place;
+    if (process === null || process.actor.state !== "up") return;
+    const { network, tally } = this.#options;
+    tally.count(clockStops ? "suspend" : "pause");
+    process.pause({ clockStops });
+    network.timeline.schedule(network.actor, `${place.name} goes on`, forMs, () => process.resume());
+  }
+
+  jumpClock(place: Place, byMs: number): void {
+    if (place.process === null) return;
+    this.#options.tally.count("clockJump");
+    place.process.clock.skewMs += byMs;
+  }
+
+  /** Ends all pauses and starts whatever is down. */
+  heal(): void {
+    const { config, prng } = this.#options;
+    // Somebody who never comes back: the others must take over.
+    const spared = this.all.find((place) => place.works && place.scripts.length === 0);
+    if (spared !== undefined && config.workers > 1 && prng.chance(0.4)) {
+      spared.abandoned = true;
+      this.crash(spared, 0);
+    }
+    for (const place of this.all) {
+      if (place.process?.actor.state === "paused") place.process.resume();
+      this.boot(place);
+    }
+  }
+
+  /** Adds a process for a client. */
+  addClient(script: ClientScript): void {
+    const place = this.#add("feeder", false);
+    place.scripts.push(script);
+    this.boot(place);
+  }
+
+  #add(name: string, works: boolean): Place {
+    const place: Place = { name, works, scripts: [], process: null, client: null, lives: 0, abandoned: false };
+    this.all.push(place);
+    return place;
+  }
+}
+
+/** What the definitions of one process do: bodies take virtual time, tell the witness, and fail as their program says. */
+function createHost(process: VirtualProcess, witness: Witness): Host {
+  return {
+    body(call: BodyCall, io) {
+      const execution = witness.effects.begin({
+        kind: call.kind,
+        runId: call.runId,
+        path: call.path,
+        attempt: io.attempt,
+        attemptsMax: call.attempts,
+        seen: call.seen,
+        processName: process.name,
+        startedAt: witness.nowMs(),
+      });
+      const finish = (): string => {
+        execution.outcome = "failed";
+        if (io.signal.aborted && execution.id % 2 === 0) throw io.signal.reason;
+        if (io.attempt <= call.fails) throw new Error(`failed at ${call.path}`);
+        execution.outcome = "succeeded";
+        return `x${execution.id}`;
+      };
+      return call.bodyMs === 0 ? finish() : process.delay(call.bodyMs).then(finish);
+    },
+  };
+}
+
+function createLogger(tally: Tally): Logger {
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: () => tally.count("log:warn"),
+    error: () => tally.count("log:error"),
+  };
+}

@@ -1,0 +1,226 @@
+/**
+ * One schedule: several processes with the real engine on one simulated store, on virtual time, all of it drawn from one seed.
+ *
+ *     faults ──▶ heal: faults off, everything up, fair order ──▶ feed what is waited for ──▶ all runs end ──▶ checks at rest
+ */
+import { memoryOn } from "../../backends/memory/memory.js";
+import { createMemoryState, type RunRow } from "../../backends/memory/state.js";
+import { isOpen } from "../../backend/records.js";
+import type { Store } from "../../backend/backend.js";
+import { jsonCodec } from "../../codec/json-codec.js";
+import { drawConfig, type ScheduleConfig } from "./config.js";
+import { createFaults } from "./faults.js";
+import { checkAtRest } from "./final-checks.js";
+import { OnlineChecker } from "./online-checker.js";
+import { Places } from "./places.js";
+import { createPrng, hashText } from "./prng.js";
+import { receivesOf } from "./program.js";
+import type { Network } from "./sim-store.js";
+import { describeRun, findStuck } from "./stuck.js";
+import { drawStrategy, fair } from "./strategies.js";
+import { createTally, type Tally } from "./tally.js";
+import { createActor, createTimeline } from "./timeline.js";
+import { createVirtualRuntime } from "./virtual-runtime.js";
+import { createWitness, type Violation, type Witness } from "./witness.js";
+import type { Mutant } from "./mutants.js";
+
+export interface ScheduleOptions {
+  readonly seed: number;
+  /** Calls back when all microtasks and ticks have run: one hop of the real event loop. */
+  readonly hop: (callback: () => void) => void;
+  /** A defence to leave out. */
+  readonly mutant?: Mutant | undefined;
+  /** Told of every event. */
+  readonly onEvent?: ((atMs: number, actor: string, label: string) => void) | undefined;
+}
+
+export interface ScheduleResult {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly tally: Tally;
+  readonly virtualMs: number;
+  readonly events: number;
+  /** Changes with any event, its order or its time. */
+  readonly traceHash: number;
+  readonly witness: Witness;
+}
+
+const startMs = Date.UTC(2030, 0, 1);
+const afterlifeMs = 4000;
+/** Longer than any lease. */
+const takeoverMs = 4500;
+const feedAfterMs = 40_000;
+const patienceMs = 30_000;
+const quietWithinMs = 10 * 60_000;
+const unsafeEventsMax = 6000;
+const eventsMax = 60_000;
+
+export async function runSchedule(options: ScheduleOptions): Promise<ScheduleResult> {
+  const world = await createWorld(options);
+  const { timeline, faults, places, witness } = world;
+  const prng = createPrng(options.seed).fork("schedule");
+
+  let strategy = drawStrategy(prng.fork("strategy"));
+  world.tally.count(`strategy:${strategy.name}`);
+  let events = 0;
+  let traceHash = 0;
+  const settled = (): Promise<void> => new Promise((resolve) => options.hop(resolve));
+  const runUntil = async (untilMs: number, eventLimit: number, done: () => boolean): Promise<void> => {
+    while (witness.violations.length === 0 && events < eventLimit && !done()) {
+      const ready = timeline.ready(untilMs);
+      if (ready.length === 0) return;
+      const event = timeline.take(strategy.choose(ready), prng.next() * 0.05);
+      events++;
+      traceHash = hashText(`${event.actor.name}|${event.label}|${timeline.nowMs()}`, traceHash);
+      options.onEvent?.(timeline.nowMs() - startMs, event.actor.name, event.label);
+      event.run();
+      await settled();
+    }
+  };
+
+  for (const place of places.all) timeline.schedule(world.network.actor, `${place.name} boots`, prng.next() * 50, () => places.boot(place));
+  for (const misfortune of world.config.misfortunes)
+    timeline.schedule(world.network.actor, misfortune.type, misfortune.atMs, () => strike(world, misfortune));
+  const allEnded = (): boolean => scriptsDone(places) && everyRun(world, (row) => !isOpen(row.status));
+  const allAsleep = (): boolean =>
+    scriptsDone(places) && everyRun(world, (row) => !isOpen(row.status) || (row.owner === null && row.dueAt === null));
+  const stuckNow = async (patience: number): Promise<void> => {
+    for (const stuck of await findStuck({ ...world, settle: options.hop, nowMs: world.store.now(), patienceMs: patience }))
+      witness.violate("I18", stuck);
+  };
+
+  const unsafeUntil = startMs + world.config.unsafeMs;
+  await runUntil(unsafeUntil, unsafeEventsMax, allEnded);
+  // Those that were paused may still have something to say about what has ended.
+  await runUntil(Math.min(unsafeUntil, timeline.nowMs() + afterlifeMs), unsafeEventsMax, () => false);
+
+  faults.heal();
+  places.heal();
+  strategy = fair;
+  const healedAt = timeline.nowMs();
+  await runUntil(healedAt + takeoverMs, events + eventsMax, allEnded);
+  await runUntil(healedAt + feedAfterMs, events + eventsMax, () => allEnded() || allAsleep());
+  if (!allEnded() && witness.violations.length === 0) {
+    await stuckNow(allAsleep() ? 0 : patienceMs);
+    feed(world);
+    await runUntil(healedAt + quietWithinMs, events + eventsMax, allEnded);
+  }
+  if (witness.violations.length === 0) {
+    for (const row of world.state.runs.values())
+      if (isOpen(row.status))
+        witness.violate(
+          "I18",
+          `run ${row.key} did not end:\n${await describeRun({ ...world, settle: options.hop, nowMs: world.store.now() }, row)}`,
+        );
+    if (!allEnded()) witness.violate("I18", `clients did not finish: ${describeScripts(places)}`);
+    await checkAtRest({ ...world, models: world.checker.models, settle: options.hop });
+  }
+  return {
+    seed: options.seed,
+    violations: witness.violations,
+    tally: world.tally,
+    virtualMs: timeline.nowMs() - startMs,
+    events,
+    traceHash,
+    witness,
+  };
+}
+
+const scriptsDone = (places: Places): boolean =>
+  places.all.every((place) => place.scripts.every((script) => script.next >= script.ops.length));
+
+function everyRun(world: World, holds: (row: RunRow) => boolean): boolean {
+  for (const row of world.state.runs.values()) if (!holds(row)) return false;
+  return true;
+}
+
+/** For the trace: payloads and empty things left out. */
+const shortened = (value: unknown): string =>
+  JSON.stringify(value, (key, part: unknown) =>
+    key === "payload" || key === "input" || part === null || (Array.isArray(part) && part.length === 0) ? undefined : part,
+  ) ?? "";
+
+type World = Awaited<ReturnType<typeof createWorld>>;
+
+async function createWorld({ seed, mutant, onEvent }: ScheduleOptions) {
+  const prng = createPrng(seed);
+  const config = drawConfig(prng.fork("config"));
+  const timeline = createTimeline(startMs);
+  const tally = createTally();
+  const witness = createWitness(() => timeline.nowMs() - startMs);
+  const state = createMemoryState();
+  const actor = createActor("network");
+  const clock = { skewMs: 0, drift: 0, suspendedMs: 0 };
+  const honest = await memoryOn(state).open(createVirtualRuntime(timeline, createActor("store"), prng.fork("store"), clock));
+  const store: Store = mutant?.inside?.(honest, { state, prng: prng.fork("mutant") }) ?? honest;
+  const faults = createFaults(prng.fork("faults"), config.rates, tally, timeline.nowMs);
+  const checker = new OnlineChecker({ state, witness, tally, storeNow: () => honest.now(), clockErrorMs: config.clockErrorMs });
+  const network: Network = {
+    timeline,
+    actor,
+    faults,
+    store,
+    outside: mutant?.outside ?? ((seen) => seen),
+    clockErrorMs: config.clockErrorMs,
+    listeners: new Set(),
+    observe(call) {
+      onEvent?.(timeline.nowMs() - startMs, call.process.name, `  ${call.method} ${shortened(call.args)} => ${shortened(call.result)}`);
+      checker.observe(call);
+    },
+    crash: (process) => places.crashProcess(process),
+    broken: (process, method, error) =>
+      witness.violate(
+        "store",
+        `${method} of ${process.name} threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      ),
+  };
+  const places: Places = new Places({ network, config, prng: prng.fork("places"), witness, tally });
+  return { config, timeline, tally, witness, state, store: honest, faults, checker, network, places, codec: jsonCodec() };
+}
+
+function strike({ places, faults, timeline, tally }: World, misfortune: ScheduleConfig["misfortunes"][number]): void {
+  if (faults.healed) return;
+  const place = "place" in misfortune ? places.all[misfortune.place] : undefined;
+  switch (misfortune.type) {
+    case "crash":
+      if (place?.process !== null) tally.count("crash");
+      return place && places.crash(place, misfortune.downMs);
+    case "leave":
+      return place && places.leave(place, misfortune.graceMs, misfortune.downMs);
+    case "pause":
+      return place && places.pause(place, misfortune.forMs, misfortune.clockStops);
+    case "clockJump":
+      return place && places.jumpClock(place, misfortune.byMs);
+    case "outage":
+      tally.count("outage");
+      faults.outageUntilMs = timeline.nowMs() + misfortune.forMs;
+      return undefined;
+    default:
+      return misfortune satisfies never;
+  }
+}
+
+/** Sends every open run all messages that it could wait for, so that whatever does not end then is stuck; gives poisoned ones another chance. */
+function feed({ places, state, config, store, tally, network }: World): void {
+  const open = [...state.runs.values()].filter((row) => isOpen(row.status));
+  const ops = open.flatMap((row) =>
+    receivesOf(config.workload.programs.get(row.workflowId) ?? []).flatMap((count, message) =>
+      Array.from({ length: count }, () => ({ type: "send", waitMs: 0, workflowId: row.workflowId, message, key: null }) as const),
+    ),
+  );
+  for (const row of open) {
+    if (row.status !== "parked") continue;
+    tally.count("poisoned");
+    timelineResume(row.workflowId);
+  }
+  if (ops.length > 0) places.addClient({ client: "feeder", ops, next: 0, begun: false });
+
+  function timelineResume(workflowId: string): void {
+    network.timeline.schedule(network.actor, "resume", 0, () => void store.apply([{ type: "resume", target: { workflowId } }]));
+  }
+}
+
+const describeScripts = (places: Places): string =>
+  places.all
+    .flatMap((place) => place.scripts.map((script) => `${script.client} on ${place.name} at ${script.next} of ${script.ops.length}`))
+    .join(", ");

@@ -1,0 +1,186 @@
+import type { Backend, Store } from "../../backend/backend.js";
+import { StoreFailure } from "../../backend/failures.js";
+import type { Operation, Outcome } from "../../backend/operations.js";
+import type { Faults } from "./faults.js";
+import type { Actor, Timeline } from "./timeline.js";
+import type { VirtualProcess } from "./virtual-process.js";
+
+/** What all processes of a schedule share. */
+export interface Network {
+  readonly timeline: Timeline;
+  /** Whom requests on their way belong to: no process. */
+  readonly actor: Actor;
+  readonly faults: Faults;
+  /** The store itself. */
+  readonly store: Store;
+  /** Wraps what a process sees of the store. */
+  readonly outside: (store: Store, process: VirtualProcess) => Store;
+  /** How far a process may be wrong about the store's clock, in ms. */
+  readonly clockErrorMs: number;
+  /** Who wants hints. */
+  readonly listeners: Set<{ readonly process: VirtualProcess; readonly callback: () => void }>;
+  /** Sees every call that reached the store, before any other can. `method` names it; `args` is what the process sent, `result` what the store answered. */
+  observe(call: { readonly process: VirtualProcess; readonly method: StoreMethod; readonly args: unknown; readonly result: unknown }): void;
+  /** A process is to die now. */
+  crash(process: VirtualProcess): void;
+  /** The store threw something that is no `StoreFailure`. */
+  broken(process: VirtualProcess, method: StoreMethod, error: unknown): void;
+}
+
+export type StoreMethod = Exclude<keyof Store, "kind" | "now" | "onHint" | "close">;
+
+const unavailable = (outcome: "none" | "unknown"): StoreFailure =>
+  new StoreFailure(
+    "backend_unavailable",
+    outcome === "none" ? "simulated: the store could not be reached" : "simulated: the reply was lost",
+    {
+      outcome,
+      transient: true,
+    },
+  );
+
+/** The store as one virtual process sees it: every call crosses the network and shares its faults. */
+export function createSimBackend(network: Network, process: VirtualProcess): Backend {
+  return { kind: "sim", open: () => Promise.resolve(network.outside(createSimStore(network, process), process)) };
+}
+
+function createSimStore(network: Network, process: VirtualProcess): Store {
+  const { timeline, faults, store } = network;
+  const call = createCaller(network, process);
+  const clock = { offsetMs: store.now() - process.runtime.monotonicMs() };
+  const error = process.runtime.random() * 2 - 1;
+  const synchronise = (): void => {
+    clock.offsetMs = store.now() + error * network.clockErrorMs - process.runtime.monotonicMs();
+  };
+  const read = <T>(method: StoreMethod, args: unknown, perform: () => Promise<T>): Promise<T> =>
+    call({ method, args, write: false, perform, arrived: synchronise });
+  const write = <T>(method: StoreMethod, args: unknown, perform: () => Promise<T>): Promise<T> =>
+    call({ method, args, write: true, perform, arrived: synchronise });
+  const own = new Set<{ readonly process: VirtualProcess; readonly callback: () => void }>();
+
+  return {
+    kind: "sim",
+    now: () => Math.floor(process.runtime.monotonicMs() + clock.offsetMs),
+    apply: <const Operations extends readonly Operation[]>(operations: Operations) =>
+      write("apply", operations, () => applyUnlocked(store, faults, operations)) as Promise<{
+        [I in keyof Operations]: Outcome<Operations[I]>;
+      }>,
+    registerWorker: (options) => write("registerWorker", options, () => store.registerWorker(options)),
+    renewLease: (options) => write("renewLease", options, () => store.renewLease(options)),
+    retireWorker: (worker) => write("retireWorker", worker, () => store.retireWorker(worker)),
+    recover: (self) => write("recover", self, () => store.recover(self)),
+    claimRuns: (options) => write("claimRuns", options, () => store.claimRuns(options)),
+    reclaimRun: (options) => write("reclaimRun", options, () => store.reclaimRun(options)),
+    claimTasks: (options) => write("claimTasks", options, () => store.claimTasks(options)),
+    inspectOwned: (worker) => read("inspectOwned", worker, () => store.inspectOwned(worker)),
+    release: (options) => write("release", options, () => store.release(options)),
+    retryParked: (names) => write("retryParked", names, () => store.retryParked(names)),
+    loadHistory: (options) => read("loadHistory", options, () => store.loadHistory(options)),
+    loadInboxes: (runs) => read("loadInboxes", runs, () => store.loadInboxes(runs)),
+    findRuns: (targets) => read("findRuns", targets, () => store.findRuns(targets)),
+    listRuns: (options) => read("listRuns", options, () => store.listRuns(options)),
+    onHint(callback) {
+      const listener = { process, callback };
+      own.add(listener);
+      network.listeners.add(listener);
+      return { stop: () => void (own.delete(listener) && network.listeners.delete(listener)) };
+    },
+    close() {
+      for (const listener of own) network.listeners.delete(listener);
+      return new Promise((resolve) => void timeline.schedule(process.actor, "close", 0, resolve));
+    },
+  };
+}
+
+/** Withholds some members of the batch, as if others held their rows. */
+async function applyUnlocked(store: Store, faults: Faults, operations: readonly Operation[]): Promise<readonly Outcome[]> {
+  const withheld = operations.map((operation) => operation.type === "turn" && faults.locked());
+  const outcomes = await store.apply(operations.filter((_, index) => withheld[index] !== true));
+  let next = 0;
+  return withheld.map((locked) => (locked ? { status: "locked" } : (outcomes[next++] as Outcome)));
+}
+
+interface Call<T> {
+  readonly method: StoreMethod;
+  readonly args: unknown;
+  readonly write: boolean;
+  readonly perform: () => Promise<T>;
+  readonly arrived: () => void;
+}
+
+function createCaller(network: Network, process: VirtualProcess) {
+  const { timeline, faults } = network;
+
+  /** At the store. */
+  const reach = async <T>({ method, args, perform }: Call<T>): Promise<T> => {
+    try {
+      const result = await perform();
+      network.observe({ process, method, args, result });
+      if (isNews(method, result)) publishHints(network, process);
+      return result;
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) network.broken(process, method, error);
+      throw error;
+    }
+  };
+
+  return <T>(wanted: Call<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const fate = faults.fate(wanted.write);
+      const reply = (settle: () => void): void => void timeline.schedule(process.actor, `${wanted.method} reply`, fate.replyMs, settle);
+      const answer = (value: T): void =>
+        reply(() => {
+          if (fate.fault !== "none") return reject(unavailable(wanted.write ? "unknown" : "none"));
+          wanted.arrived();
+          resolve(value);
+        });
+      const request = timeline.schedule(network.actor, `${process.name} ${wanted.method}`, fate.requestMs, () => {
+        process.inFlight.delete(request);
+        if (fate.crash === "beforeApply") return network.crash(process);
+        if (fate.fault === "failBefore") return reply(() => reject(unavailable("none")));
+        if (fate.fault === "lateApply") {
+          timeline.schedule(
+            network.actor,
+            `${process.name} ${wanted.method} late`,
+            fate.lateMs,
+            () => void reach(wanted).catch(() => undefined),
+          );
+          return reply(() => reject(unavailable("unknown")));
+        }
+        reach(wanted)
+          .then(answer, (error: unknown) => reply(() => reject(error)))
+          .finally(() => {
+            if (fate.crash === "afterApply") network.crash(process);
+          });
+        return undefined;
+      });
+      process.inFlight.add(request);
+    });
+}
+
+/** Tells every other process that there may be something to do: late, twice or not at all. */
+function publishHints(network: Network, from: VirtualProcess): void {
+  for (const { process, callback } of network.listeners) {
+    if (process === from) continue;
+    for (const delayMs of network.faults.hint()) network.timeline.schedule(process.actor, "hint", delayMs, callback);
+  }
+}
+
+/** May this have made work for others, or ended what one of them waits for? */
+function isNews(method: StoreMethod, result: unknown): boolean {
+  switch (method) {
+    case "apply":
+      return (result as readonly Outcome[]).some(({ status }) => news.has(status));
+    case "recover": {
+      const { runs, tasks } = result as { readonly runs: number; readonly tasks: number };
+      return runs + tasks > 0;
+    }
+    case "retireWorker":
+    case "release":
+      return true;
+    default:
+      return method === "retryParked" && result !== 0;
+  }
+}
+
+const news: ReadonlySet<Outcome["status"]> = new Set(["started", "committed", "sent", "finished", "resumed"]);
