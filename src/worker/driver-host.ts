@@ -24,7 +24,7 @@ export interface DriverHost {
   /** Puts a fresh driver in the place of this one, from the stored history, and hands over what its bodies gave and those in flight. */
   reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): Promise<void>;
   /** Hands a body's outcome to whoever drives the run now. */
-  arrive(runId: string, arrival: Arrival): void;
+  arrive(runId: string, body: Body, arrival: Arrival): void;
   /** Encodes what a body gave, at once where the codec can. A value that cannot be encoded is a failure of the body. */
   encodeOutcome(
     outcome: BodyOutcome,

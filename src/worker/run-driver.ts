@@ -268,23 +268,28 @@ export class RunDriver {
     void this.#commit({ state: "ended", status });
   }
 
-  async #commit(next: TurnOperation["effects"]["next"]): Promise<void> {
+  /**
+   * `inboxSeen` belongs to the decision, not to the attempt: mail may come in while a commit is tried again, and a run that was about to be given up or to
+   * end has not looked at it. The store then keeps the run with its driver, or refuses the end.
+   */
+  async #commit(next: TurnOperation["effects"]["next"], inboxSeen = this.#inboxSeen): Promise<void> {
+    if (this.#over) return;
     const host = this.#host;
     const workflowId = this.machine.facts.id;
     this.#idleUntil = next.state === "idle" ? next.dueAt : undefined;
     try {
       const effects = host.codec.sync
-        ? this.#speculation.effects(next, this.#inboxSeen)
-        : await this.#speculation.sealedEffects(next, this.#inboxSeen, host.codec, workflowId);
+        ? this.#speculation.effects(next, inboxSeen)
+        : await this.#speculation.sealedEffects(next, inboxSeen, host.codec, workflowId);
       if (this.#birth !== undefined) {
         const outcome = await host.commits.submit(this.#birth({ worker: host.worker, effects }));
         this.#born(outcome);
       } else {
         const outcome = await host.commits.submit({ type: "turn", key: this.#key, epoch: this.#epoch, lastSeq: this.#lastSeq, effects });
-        this.#decided(outcome, next);
+        this.#decided(outcome, next, inboxSeen);
       }
     } catch (error) {
-      this.#commitFailed(error, next);
+      this.#commitFailed(error, next, inboxSeen);
     }
   }
 
@@ -302,7 +307,7 @@ export class RunDriver {
     onBorn?.(outcome);
   }
 
-  #decided(outcome: TurnOutcome, next: TurnOperation["effects"]["next"]): void {
+  #decided(outcome: TurnOutcome, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
     if (this.#over) return;
     switch (outcome.status) {
       case "committed":
@@ -313,7 +318,7 @@ export class RunDriver {
         this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
         return this.#rewind();
       case "locked":
-        this.#host.runtime.setTimer(() => void this.#commit(next), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
+        this.#host.runtime.setTimer(() => void this.#commit(next, inboxSeen), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
         return;
       default:
         outcome satisfies never;
@@ -344,14 +349,14 @@ export class RunDriver {
     if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
   }
 
-  #commitFailed(error: unknown, next: TurnOperation["effects"]["next"]): void {
+  #commitFailed(error: unknown, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
     if (this.#over) return;
     if (this.#birth !== undefined) {
       this.#onUnborn?.(error);
       return this.#finish("dropped", leaseLost);
     }
     if (error instanceof StoreFailure && error.outcome === "unknown") {
-      void this.#resolveUnknown(next);
+      void this.#resolveUnknown(next, inboxSeen);
     } else {
       this.#host.onTrouble(`A commit of run ${this.machine.facts.id} was refused; the run is given up and will be tried again.`, error);
       this.#giveBack();
@@ -362,7 +367,7 @@ export class RunDriver {
    * A commit got no answer. Raising the epoch waits for, or fences, the statement that may still be under way; only then does the sequence number say
    * what became of it. Reading it without the claim would not: it may say 5 now and 6 a moment later.
    */
-  async #resolveUnknown(next: TurnOperation["effects"]["next"]): Promise<void> {
+  async #resolveUnknown(next: TurnOperation["effects"]["next"], inboxSeen: number): Promise<void> {
     const host = this.#host;
     const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }));
     if (this.#over) return;
@@ -371,7 +376,7 @@ export class RunDriver {
     this.#epoch = claimed.epoch;
     const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
     if (appended > 0 && claimed.lastSeq === this.#lastSeq + appended) this.#committed({ owned: true, inboxCount: claimed.inboxCount });
-    else if (claimed.lastSeq === this.#lastSeq) void this.#commit(next);
+    else if (claimed.lastSeq === this.#lastSeq) void this.#commit(next, inboxSeen);
     else this.#finish("dropped", leaseLost);
   }
 
@@ -433,8 +438,8 @@ export class RunDriver {
   // Bodies, mail and time. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A body has given its outcome. */
-  arrive(arrival: Arrival): void {
-    if (!this.#bodies.done(arrival.command)) return;
+  arrive(body: Body, arrival: Arrival): void {
+    if (!this.#bodies.done(arrival.command, body)) return;
     this.#arrivals.push(arrival);
     this.wake();
   }

@@ -49,7 +49,7 @@ export class StepBodies {
     if (attempt === undefined) return;
     this.retryTimes.delete(number);
     const host = this.#host;
-    const body = new Body({
+    const body: Body = new Body({
       runtime: host.runtime,
       attempt,
       idempotencyKey: `${facts.runId}/${number}`,
@@ -59,7 +59,7 @@ export class StepBodies {
       onDone: (outcome) => {
         host.encodeOutcome(outcome, `the result of step "${name}"`, { workflowId: facts.id, field: payloadFields.operation(number) }, (encoded) => {
           // By way of the host: the driver that started it may have been replaced meanwhile.
-          host.arrive(facts.runId, { command: number, attempt, ...encoded });
+          host.arrive(facts.runId, body, { command: number, attempt, ...encoded });
         });
       },
     });
@@ -67,9 +67,9 @@ export class StepBodies {
     body.start();
   }
 
-  /** Forgets a body that has given its outcome; false if nobody waits for it any more. */
-  done(number: number): boolean {
-    return this.#bodies.delete(number);
+  /** Forgets a body that has given its outcome; false if nobody waits for it any more: it may be one of an earlier claim, whose successor is in flight. */
+  done(number: number, body: Body): boolean {
+    return this.#bodies.get(number) === body && this.#bodies.delete(number);
   }
 
   abort(number: number, reason: () => Error): void {

@@ -246,11 +246,11 @@ export class Worker implements DriverHost {
     this.#reloading.delete(runId);
   }
 
-  arrive(runId: string, arrival: Arrival): void {
+  arrive(runId: string, body: Body, arrival: Arrival): void {
     const reloading = this.#reloading.get(runId);
     if (reloading !== undefined) {
-      if (reloading.bodies.delete(arrival.command)) reloading.arrivals.push(arrival);
-    } else this.#byRunId.get(runId)?.arrive(arrival);
+      if (reloading.bodies.get(arrival.command) === body && reloading.bodies.delete(arrival.command)) reloading.arrivals.push(arrival);
+    } else this.#byRunId.get(runId)?.arrive(body, arrival);
   }
 
   encodeOutcome(
