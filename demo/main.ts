@@ -29,7 +29,12 @@ function help(): number {
 
 async function main(): Promise<number> {
   const out = resolve(options.out);
-  const folders: Folders = { database: join(out, "demo.db"), effects: join(out, "effects"), work: join(out, "work"), pages: join(out, "files") };
+  const folders: Folders = {
+    database: join(out, "demo.db"),
+    effects: join(out, "effects"),
+    work: join(out, "work"),
+    pages: join(out, "files"),
+  };
   rmSync(out, { recursive: true, force: true });
   for (const folder of [folders.effects, folders.work, folders.pages, join(out, "timelines")]) mkdirSync(folder, { recursive: true });
 
@@ -38,12 +43,20 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort(signal));
   const view = openProgress(process.stdout, 3000);
   const startedAt = Date.now();
-  view.say(`${dataset.files.length} files of vega-datasets ${dataset.version}, two worker processes, ${options.kills} kills; seed ${options.seed}`);
+  view.say(
+    `${dataset.files.length} files of vega-datasets ${dataset.version}, two worker processes, ${options.kills} kills; seed ${options.seed}`,
+  );
   try {
     const driven = await runDemo({ dataset, folders, view, signal: stop.signal, ...options });
     view.end();
     const proof = prove({ ...readEffects(folders.effects), ...driven }, { killsMin: options.kills, takeoverMaxMs, recordingMs });
-    const summary: Summary = { version: dataset.version, seed: options.seed, elapsedMs: Date.now() - startedAt, runs: driven.finished, proof };
+    const summary: Summary = {
+      version: dataset.version,
+      seed: options.seed,
+      elapsedMs: Date.now() - startedAt,
+      runs: driven.finished,
+      proof,
+    };
     writeReports(out, summary, driven.kills);
     process.stdout.write(`\n${proofTable(proof)}\n\n${proof.holds ? "The proof holds" : "THE PROOF DOES NOT HOLD"}. ${where(out)}\n`);
     return proof.holds ? 0 : 1;
@@ -53,7 +66,9 @@ async function main(): Promise<number> {
       process.stderr.write("Stopped; all processes that were started have ended.\n");
       return 130;
     }
-    process.stderr.write(`The demo broke (seed ${options.seed}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `The demo broke (seed ${options.seed}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     return 1;
   } finally {
     rmSync(folders.work, { recursive: true, force: true });

@@ -14,12 +14,8 @@ const reimburse = workflow("reimburse", async (ctx, expense: Expense) => {
   if (expense.euros <= 50) return `${expense.who} gets ${expense.euros} €`;
   const answer = await ctx.receiveAny({ approved, declined }, { timeout: "1 second", otherwise: "nobody" });
   if (answer === "nobody") return `${expense.who} has to ask again`;
-  switch (answer.key) {
-    case "approved":
-      return `${expense.who} gets ${expense.euros} €, says ${answer.value.by}`;
-    case "declined":
-      return `${expense.who} gets nothing: ${answer.value.reason}`;
-  }
+  if (answer.key === "declined") return `${expense.who} gets nothing: ${answer.value.reason}`;
+  return `${expense.who} gets ${expense.euros} €, says ${answer.value.by}`;
 });
 
 const engine = await launch({ backend: sqlite("approval.db"), workflows: [reimburse] });

@@ -8,7 +8,11 @@ const countWords = activity("count-words", (text: string) => {
 });
 
 /** Helpers are ordinary functions: they take the context, or only the part of it that they use. */
-function fanOut<I, R>(ctx: Pick<WorkflowContext, "activity">, def: ActivityRef<I, R>, inputs: readonly I[]): Promise<PromiseSettledResult<R>[]> {
+function fanOut<I, R>(
+  ctx: Pick<WorkflowContext, "activity">,
+  def: ActivityRef<I, R>,
+  inputs: readonly I[],
+): Promise<PromiseSettledResult<R>[]> {
   return Promise.allSettled(inputs.map((input) => ctx.activity<I, R>(def, input, { retry: { attempts: 1 } })));
 }
 

@@ -47,10 +47,17 @@ async function check(name: string, script: string, source: string): Promise<bool
     const { code, printed, complaints } = await run(script, folder);
     const ok = code === 0 && expected !== undefined && printed === expected;
     process.stdout.write(`${ok ? "ok    " : "FAILED"} ${name}\n`);
-    if (!ok) process.stdout.write(`exit code ${code}\n--- printed\n${printed}--- expected\n${expected ?? "(no Output comment)\n"}--- complaints\n${complaints}\n`);
+    if (!ok)
+      process.stdout.write(
+        `exit code ${code}\n--- printed\n${printed}--- expected\n${expected ?? "(no Output comment)\n"}--- complaints\n${complaints}\n`,
+      );
     return ok;
   } finally {
-    if (companion?.exitCode === null) await Promise.all([once(companion, "exit"), companion.kill("SIGTERM")]);
+    if (companion?.exitCode === null) {
+      const exit = once(companion, "exit");
+      companion.kill("SIGTERM");
+      await exit;
+    }
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -22,7 +22,13 @@ export interface FileFacts {
 }
 
 /** The limits, in one place: shares of all cells or rows. */
-export const limits = { missingError: 0.25, missingWarning: 0.05, duplicatesError: 0.01, outliersWarning: 0.02, misfitsError: 0.001 } as const;
+export const limits = {
+  missingError: 0.25,
+  missingWarning: 0.05,
+  duplicatesError: 0.01,
+  outliersWarning: 0.02,
+  misfitsError: 0.001,
+} as const;
 
 export function checkFile(facts: FileFacts, declaration: Declaration | undefined): readonly Finding[] {
   const findings = [
@@ -51,7 +57,9 @@ function checkIntegrity(facts: FileFacts, declaration: Declaration | undefined):
 function checkDuplicates({ rows, duplicateRows }: FileFacts): readonly Finding[] {
   if (duplicateRows === 0) return [];
   const severity = duplicateRows / rows > limits.duplicatesError ? "error" : "warning";
-  return [{ severity, check: "duplicates", message: `${share(duplicateRows, rows)} of the rows are copies of an earlier one (${duplicateRows})` }];
+  return [
+    { severity, check: "duplicates", message: `${share(duplicateRows, rows)} of the rows are copies of an earlier one (${duplicateRows})` },
+  ];
 }
 
 /** Which types a declared type may look like. Text may look like anything. */
@@ -72,10 +80,12 @@ function checkFields(profiles: readonly ColumnProfile[], fields: readonly Declar
   const findings: Finding[] = [];
   for (const { name, type } of fields) {
     const profile = found.get(name);
-    if (profile === undefined) findings.push({ severity: "error", check, column: name, message: `is declared as ${type} and is not there` });
+    if (profile === undefined)
+      findings.push({ severity: "error", check, column: name, message: `is declared as ${type} and is not there` });
     else findings.push(...checkDeclaredType(profile, type));
   }
-  for (const { name } of readable) if (!declared.has(name)) findings.push({ severity: "warning", check, column: name, message: "is not declared" });
+  for (const { name } of readable)
+    if (!declared.has(name)) findings.push({ severity: "warning", check, column: name, message: "is not declared" });
   return findings;
 }
 
@@ -98,8 +108,10 @@ function checkColumn(profile: ColumnProfile): readonly Finding[] {
   const add = (severity: Finding["severity"], check: string, message: string) => findings.push({ severity, check, column, message });
 
   if (present === 0) add("warning", "missing values", "holds no values at all");
-  else if (profile.missing / profile.count > limits.missingError) add("error", "missing values", `${share(profile.missing, profile.count)} are missing`);
-  else if (profile.missing / profile.count > limits.missingWarning) add("warning", "missing values", `${share(profile.missing, profile.count)} are missing`);
+  else if (profile.missing / profile.count > limits.missingError)
+    add("error", "missing values", `${share(profile.missing, profile.count)} are missing`);
+  else if (profile.missing / profile.count > limits.missingWarning)
+    add("warning", "missing values", `${share(profile.missing, profile.count)} are missing`);
 
   if (profile.odd.length > 0) {
     const kinds = (Object.entries(profile.types) as [CellType, number][]).map(([type, count]) => `${count} × ${type}`).join(", ");
@@ -109,9 +121,14 @@ function checkColumn(profile: ColumnProfile): readonly Finding[] {
   }
   const { numbers } = profile;
   if (numbers !== undefined && numbers.outliers / present > limits.outliersWarning) {
-    add("warning", "outliers", `${share(numbers.outliers, present)} lie far outside the middle half (${figure(numbers.q1)} to ${figure(numbers.q3)})`);
+    add(
+      "warning",
+      "outliers",
+      `${share(numbers.outliers, present)} lie far outside the middle half (${figure(numbers.q1)} to ${figure(numbers.q3)})`,
+    );
   }
-  if (numbers !== undefined && offGlobe(column, numbers)) add("error", "range", `goes from ${figure(numbers.min)} to ${figure(numbers.max)}`);
+  if (numbers !== undefined && offGlobe(column, numbers))
+    add("error", "range", `goes from ${figure(numbers.min)} to ${figure(numbers.max)}`);
   if (profile.distinct === 1 && present > 1) add("warning", "constant", `holds one value only: \`${profile.common[0]?.value ?? ""}\``);
   if (profile.grouped > 0 && profile.type === "number") {
     add("error", "number format", `${profile.grouped} of ${present} numbers are written with thousands separators`);
@@ -138,5 +155,7 @@ export function share(part: number, whole: number): string {
 /** A number as people write it. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return String(value);
-  return Number.isInteger(value) ? value.toLocaleString("en-US") : Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 4 });
+  return Number.isInteger(value)
+    ? value.toLocaleString("en-US")
+    : Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 4 });
 }

@@ -3,7 +3,8 @@ import { type Column, emptyFile, type ParsedFile } from "./tables.js";
 
 export function parsePng(bytes: Buffer): ParsedFile {
   const base = { ...emptyFile("PNG image"), columns: [byteColumn(bytes)] };
-  if (!bytes.subarray(0, 8).equals(Buffer.from("89504e470d0a1a0a", "hex"))) return { ...base, faults: ["does not begin with the PNG signature"] };
+  if (!bytes.subarray(0, 8).equals(Buffer.from("89504e470d0a1a0a", "hex")))
+    return { ...base, faults: ["does not begin with the PNG signature"] };
   const faults: string[] = [];
   const kinds: string[] = [];
   let at = 8;

@@ -25,7 +25,9 @@ export function parseGeoJson(collection: JsonRecord): ParsedFile {
 export function parseTopology(topology: JsonRecord): ParsedFile {
   const arcs = Array.isArray(topology["arcs"]) ? topology["arcs"] : [];
   const layers = isRecord(topology["objects"]) ? Object.entries(topology["objects"]) : [];
-  const geometries = layers.flatMap(([, layer]) => (isRecord(layer) ? (Array.isArray(layer["geometries"]) ? records(layer["geometries"]) : [layer]) : []));
+  const geometries = layers.flatMap(([, layer]) =>
+    isRecord(layer) ? (Array.isArray(layer["geometries"]) ? records(layer["geometries"]) : [layer]) : [],
+  );
   const references = geometries.flatMap((geometry) => numbersIn(geometry["arcs"]));
   // A negative reference means the arc ~reference, reversed.
   const dangling = references.filter((reference) => (reference < 0 ? ~reference : reference) >= arcs.length).length;

@@ -1,7 +1,16 @@
 // JSON of every shape in the collection: records, rows, vectors, objects of tables, GeoJSON and TopoJSON.
 import { textFaults } from "./parse-delimited.js";
 import { parseGeoJson, parseTopology } from "./parse-geo.js";
-import { type Column, columnsFromRecords, countDuplicates, emptyFile, isRecord, type JsonRecord, type ParsedFile, toCell } from "./tables.js";
+import {
+  type Column,
+  columnsFromRecords,
+  countDuplicates,
+  emptyFile,
+  isRecord,
+  type JsonRecord,
+  type ParsedFile,
+  toCell,
+} from "./tables.js";
 
 export function parseJson(text: string): ParsedFile {
   let value: unknown;

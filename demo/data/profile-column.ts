@@ -59,7 +59,12 @@ export function profileColumn(column: Column): ColumnProfile {
   }
   const type = mainFamily(types);
   const base = { name: column.name, count: column.cells.length, missing, distinct: counts.size, types, type, padded, grouped: separated };
-  return { ...base, numbers: type === "number" ? profileNumbers(numbers) : undefined, common: commonest(counts), odd: oddOnes(column.cells, type) };
+  return {
+    ...base,
+    numbers: type === "number" ? profileNumbers(numbers) : undefined,
+    common: commonest(counts),
+    odd: oddOnes(column.cells, type),
+  };
 }
 
 function mainFamily(types: Readonly<Partial<Record<CellType, number>>>): CellType {

@@ -51,7 +51,8 @@ export function historyProblems(history: readonly HistoryEvent[]): readonly stri
   if (back >= 0) problems.push(`line ${back + 1} is older than the one before`);
   if (history[0]?.kind !== "started") problems.push("it does not begin with the start");
   const ends = history.filter(({ kind }) => kind === "run_completed" || kind === "run_failed" || kind === "run_cancelled").length;
-  if (ends !== 1 || history.at(-1)?.kind !== "run_completed") problems.push(`it has ${ends} ends, and ${history.at(-1)?.kind ?? "nothing"} last`);
+  if (ends !== 1 || history.at(-1)?.kind !== "run_completed")
+    problems.push(`it has ${ends} ends, and ${history.at(-1)?.kind ?? "nothing"} last`);
   for (const { number, kind, name, settlements } of operationsOf(history)) {
     if (settlements.length !== 1) problems.push(`${kind} ${name} (number ${number}) was settled ${settlements.length} times`);
   }

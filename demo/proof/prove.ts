@@ -59,7 +59,9 @@ function logIsWhole({ effects, torn }: Evidence): Claim {
 }
 
 function killsHappened({ kills }: Evidence, { killsMin }: Demands): Claim {
-  const wrong = kills.filter(({ signal }) => signal !== "SIGKILL").map(({ pid, signal }) => `process ${pid} ended by itself (${signal ?? "exit"})`);
+  const wrong = kills
+    .filter(({ signal }) => signal !== "SIGKILL")
+    .map(({ pid, signal }) => `process ${pid} ended by itself (${signal ?? "exit"})`);
   if (kills.length < killsMin) wrong.push(`${kills.length} kills where ${killsMin} were asked for`);
   return claimOf("Worker processes were killed, and nothing else ended them", wrong, `${kills.length} × SIGKILL`);
 }
@@ -72,7 +74,11 @@ function everyRunFinished({ expected, runs }: Evidence): Claim {
     return found[0]?.status === "completed" && found[0].result !== undefined ? [] : [`${id} is ${found[0]?.status ?? "gone"}`];
   });
   const strangers = runs.filter(({ id }) => !expected.some((run) => run.id === id)).map(({ id }) => `${id} was never started`);
-  return claimOf("Every workflow that was started has completed, once", [...wrong, ...strangers], `${expected.length} of ${expected.length}`);
+  return claimOf(
+    "Every workflow that was started has completed, once",
+    [...wrong, ...strangers],
+    `${expected.length} of ${expected.length}`,
+  );
 }
 
 function groupById(runs: readonly RunEvidence[]): ReadonlyMap<string, readonly RunEvidence[]> {
@@ -89,7 +95,11 @@ function verdictsAreRight({ expected, runs }: Evidence): Claim {
     counts.set(found.result.verdict, (counts.get(found.result.verdict) ?? 0) + 1);
     return verdictProblems(run, found);
   });
-  return claimOf("Every run ended with the verdict that its checks and the person gave it", wrong, [...counts].map(([verdict, count]) => `${count} ${verdict}`).join(", "));
+  return claimOf(
+    "Every run ended with the verdict that its checks and the person gave it",
+    wrong,
+    [...counts].map(([verdict, count]) => `${count} ${verdict}`).join(", "),
+  );
 }
 
 function verdictProblems(expected: ExpectedRun, { result, unreadMessages }: RunEvidence): readonly string[] {
@@ -130,7 +140,8 @@ function recordedOnce(runs: readonly RunEvidence[], executions: readonly Executi
       }
     }
     const given = result?.executions ?? [];
-    if (given.length !== makers.size || given.some((by) => !makers.has(by))) wrong.push(`${id} was given other results than its history holds`);
+    if (given.length !== makers.size || given.some((by) => !makers.has(by)))
+      wrong.push(`${id} was given other results than its history holds`);
   }
   return claimOf("Every step and activity is recorded exactly once, from an execution that ended well", wrong, `${recorded} records`);
 }
@@ -151,12 +162,18 @@ function allSawTheSame(runs: readonly RunEvidence[], executions: readonly Execut
 function nothingRanForNobody(runs: readonly RunEvidence[], executions: readonly Execution[]): Claim {
   const done = new Set(runs.flatMap(({ result }) => result?.executions ?? []));
   const recordedKeys = new Set(executions.filter(({ id }) => done.has(id)).map(({ key }) => key));
-  const wrong = [...new Set(executions.filter(({ key }) => !recordedKeys.has(key)).map(({ run, body }) => `${body} of ${run} ran and was never recorded`))];
+  const wrong = [
+    ...new Set(
+      executions.filter(({ key }) => !recordedKeys.has(key)).map(({ run, body }) => `${body} of ${run} ran and was never recorded`),
+    ),
+  ];
   return claimOf("No body ran whose result is missing", wrong, `${recordedKeys.size} bodies`);
 }
 
 function rerunsAreExplained(reruns: readonly Rerun[]): Claim {
-  const wrong = reruns.filter(({ explained }) => !explained).map(({ before, again }) => `${again.body} of ${again.run} ran again in ${again.pid} though ${before.pid} had done it`);
+  const wrong = reruns
+    .filter(({ explained }) => !explained)
+    .map(({ before, again }) => `${again.body} of ${again.run} ran again in ${again.pid} though ${before.pid} had done it`);
   return claimOf("Nothing ran twice but what a kill cut off", wrong, `${reruns.length} ran again`);
 }
 
@@ -166,13 +183,21 @@ function rerunsWereInFlight(reruns: readonly Rerun[], takeovers: readonly Takeov
   // Retries after a failure are the business of the retry policy.
   const twice = reruns.filter(({ kill, explained }) => kill !== undefined || !explained).length;
   const figures = `${twice} ≤ ${cutShort} cut short + ${unrecorded} done but not yet recorded`;
-  const abandoned = takeovers.filter((takeover) => takeover.abandoned > 0).map(({ kill, abandoned: count }) => `${count} bodies that ${kill.pid} was running never ran again`);
-  return claimOf("Bodies that ran twice are at most those in flight at the kills, and all of these ran again", [...abandoned, ...(twice <= cutShort + unrecorded ? [] : [figures])], figures);
+  const abandoned = takeovers
+    .filter((takeover) => takeover.abandoned > 0)
+    .map(({ kill, abandoned: count }) => `${count} bodies that ${kill.pid} was running never ran again`);
+  return claimOf(
+    "Bodies that ran twice are at most those in flight at the kills, and all of these ran again",
+    [...abandoned, ...(twice <= cutShort + unrecorded ? [] : [figures])],
+    figures,
+  );
 }
 
 function takeoversAreFast(takeovers: readonly Takeover[], { takeoverMaxMs }: Demands): Claim {
   const measured = takeovers.flatMap(({ kill, lastMs }) => (lastMs === undefined ? [] : [{ pid: kill.pid, lastMs }]));
-  const wrong = measured.filter(({ lastMs }) => lastMs > takeoverMaxMs).map(({ pid, lastMs }) => `the work of ${pid} went on after ${lastMs} ms`);
+  const wrong = measured
+    .filter(({ lastMs }) => lastMs > takeoverMaxMs)
+    .map(({ pid, lastMs }) => `the work of ${pid} went on after ${lastMs} ms`);
   // Without a single one the claim would be empty.
   if (measured.length === 0 && takeovers.length > 0) wrong.push("no kill found anything in flight");
   const firsts = takeovers.flatMap(({ firstMs }) => (firstMs === undefined ? [] : [firstMs])).toSorted((a, b) => a - b);
@@ -186,7 +211,9 @@ function nothingWasEarly(runs: readonly RunEvidence[], executions: readonly Exec
   const wrong = runs.flatMap(({ id, history }) => {
     const operations = operationsOf(history);
     const early = operations
-      .filter(({ dueAt, settlements }) => settlements.some(({ kind, at }) => kind === "timer_fired" && at < (dueAt ?? Number.POSITIVE_INFINITY)))
+      .filter(({ dueAt, settlements }) =>
+        settlements.some(({ kind, at }) => kind === "timer_fired" && at < (dueAt ?? Number.POSITIVE_INFINITY)),
+      )
       .map(({ kind, name }) => `${kind} ${name} of ${id} ended before its time`);
     const sleep = operations.find(({ kind }) => kind === "sleep");
     const after = executions.find(({ run, body }) => run === id && body === "report");
@@ -197,5 +224,9 @@ function nothingWasEarly(runs: readonly RunEvidence[], executions: readonly Exec
   });
   const sorted = lengths.toSorted((a, b) => a - b);
   if (sorted.length < runs.length) wrong.push(`${runs.length - sorted.length} runs did not sleep`);
-  return claimOf("No one-second sleep and no time limit was cut short", wrong, `${sorted.length} sleeps, from ${sorted[0] ?? 0} to ${sorted.at(-1) ?? 0} ms`);
+  return claimOf(
+    "No one-second sleep and no time limit was cut short",
+    wrong,
+    `${sorted.length} sleeps, from ${sorted[0] ?? 0} to ${sorted.at(-1) ?? 0} ms`,
+  );
 }

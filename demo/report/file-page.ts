@@ -19,7 +19,12 @@ export function renderFilePage(result: Omit<FileResult, "executions">, version: 
   const lines = findingLines(findings);
   const sections = [
     `# ${plain(file)}`,
-    [`- Verdict: **${verdictLine}**`, `- ${[format, bytesText(bytes), `${figure(rows)} rows`, `${profiles.length} columns`].join(", ")}`, ...facts.map((fact) => `- ${plain(fact)}`), `- From vega-datasets ${version}`].join("\n"),
+    [
+      `- Verdict: **${verdictLine}**`,
+      `- ${[format, bytesText(bytes), `${figure(rows)} rows`, `${profiles.length} columns`].join(", ")}`,
+      ...facts.map((fact) => `- ${plain(fact)}`),
+      `- From vega-datasets ${version}`,
+    ].join("\n"),
     "## Findings",
     lines.length === 0 ? "Nothing to complain about." : lines.map((line) => `- ${line}`).join("\n"),
     ...(profiles.length === 0 ? [] : ["## Columns", columnTable(profiles)]),

@@ -39,7 +39,14 @@ ${sorted.map(runSection).join("\n")}
 
 function runSection({ id, result, createdAt, endedAt }: FinishedRun): string {
   const timeline = `timelines/${encodeURIComponent(id)}.svg`;
-  const facts = [verdictText[result.verdict], result.format, bytesText(result.bytes), `${figure(result.rows)} rows`, `findings: ${findingsText(result)}`, secondsText(endedAt - createdAt)];
+  const facts = [
+    verdictText[result.verdict],
+    result.format,
+    bytesText(result.bytes),
+    `${figure(result.rows)} rows`,
+    `findings: ${findingsText(result)}`,
+    secondsText(endedAt - createdAt),
+  ];
   return `<details><summary><strong>${escape(result.file)}</strong> <span>${escape(facts.join(" · "))}</span></summary>
 <p><a href="files/${encodeURIComponent(result.file)}.md">findings and columns</a></p>
 <a href="${timeline}"><img loading="lazy" src="${timeline}" alt="Timeline of ${escape(result.file)}"></a></details>`;

@@ -4,7 +4,11 @@
 export const plain = (text: string): string => text.replaceAll(/[\\`*_{}[\]<>|#]/g, String.raw`\$&`).replaceAll(/\s+/g, " ");
 
 /** Keeps the `code` marks that messages use, and makes them safe inside a table cell. */
-export const cell = (text: string): string => text.replaceAll("|", String.raw`\|`).replaceAll(/\s+/g, " ").trim();
+export const cell = (text: string): string =>
+  text
+    .replaceAll("|", String.raw`\|`)
+    .replaceAll(/\s+/g, " ")
+    .trim();
 
 export function table(header: readonly string[], rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const rule = header.map((_, index) => (right.includes(index) ? "---:" : "---"));

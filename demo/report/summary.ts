@@ -27,7 +27,9 @@ export interface Summary {
 const order: readonly Verdict[] = ["expired", "rejected", "approved", "clean"];
 
 export function renderSummary(summary: Summary): string {
-  const runs = summary.runs.toSorted((a, b) => order.indexOf(a.result.verdict) - order.indexOf(b.result.verdict) || a.id.localeCompare(b.id));
+  const runs = summary.runs.toSorted(
+    (a, b) => order.indexOf(a.result.verdict) - order.indexOf(b.result.verdict) || a.id.localeCompare(b.id),
+  );
   const attention = runs.filter(({ result }) => result.verdict !== "clean");
   const sections = [
     "# Data quality of vega-datasets",
@@ -108,7 +110,11 @@ function killsTable({ takeovers, bodies, executions, reruns }: Proof): string {
   ]);
   const twice = new Set(reruns.map(({ again }) => again.key)).size;
   return [
-    table(["kill", "when", "process", "bodies cut short", "first of them goes on elsewhere", "all of them", "process replaced"], rows, [0, 1, 2, 3, 4, 5, 6]),
+    table(
+      ["kill", "when", "process", "bodies cut short", "first of them goes on elsewhere", "all of them", "process replaced"],
+      rows,
+      [0, 1, 2, 3, 4, 5, 6],
+    ),
     `${figure(bodies)} step and activity bodies ran ${figure(executions.length)} times: ${twice} of them more than once, all others exactly once.`,
   ].join("\n\n");
 }

@@ -10,12 +10,13 @@ const style = `
 text{font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}`;
 
 export const escapeXml = (text: string): string =>
-  text.replaceAll(/[&<>"']/g, (character) => `&#${character.codePointAt(0) ?? 0};`).replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F]/g, "");
+  text.replaceAll(/[&<>"']/g, (character) => `&#${character.codePointAt(0) ?? 0};`).replaceAll(/\p{Cc}/gu, " ");
 
 export function drawTimeline(timeline: Timeline): string {
   const { rows, title, from } = timeline;
   const until = Math.max(timeline.until, from + 1);
-  const x = (at: number): number => layout.labels + ((Math.min(Math.max(at, from), until) - from) / (until - from)) * (layout.width - layout.labels - layout.right);
+  const x = (at: number): number =>
+    layout.labels + ((Math.min(Math.max(at, from), until) - from) / (until - from)) * (layout.width - layout.labels - layout.right);
   const y = (row: number): number => layout.top + row * layout.row;
   const bottom = y(rows.length);
   const height = bottom + layout.axis;
@@ -53,7 +54,12 @@ export function tickMs(span: number): number {
 
 function drawRow(row: Row, x: Scale, top: number): readonly string[] {
   const middle = top + layout.row / 2;
-  const label = row.label === "" ? [] : [`<text class="soft" x="12" y="${middle + 4}">${escapeXml(row.label.length > 28 ? `${row.label.slice(0, 27)}…` : row.label)}</text>`];
+  const label =
+    row.label === ""
+      ? []
+      : [
+          `<text class="soft" x="12" y="${middle + 4}">${escapeXml(row.label.length > 28 ? `${row.label.slice(0, 27)}…` : row.label)}</text>`,
+        ];
   return [...label, ...row.spans.map((span) => drawSpan(span, x, middle - layout.bar / 2))];
 }
 

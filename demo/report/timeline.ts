@@ -151,7 +151,9 @@ function lanesOfLives({ executions, kills, processes }: Scene): readonly (readon
   const begins = new Map(kills.map(({ replacedBy, replacedAt }) => [replacedBy, replacedAt]));
   const last = Math.max(...executions.map(({ startedAt, endedAt }) => endedAt ?? startedAt));
   // A process that never got to do anything has no number, but a successor.
-  const pids = [...new Set([...processes.keys(), ...kills.flatMap(({ pid, replacedBy }) => [pid, replacedBy])])].toSorted((a, b) => (begins.get(a) ?? 0) - (begins.get(b) ?? 0));
+  const pids = [...new Set([...processes.keys(), ...kills.flatMap(({ pid, replacedBy }) => [pid, replacedBy])])].toSorted(
+    (a, b) => (begins.get(a) ?? 0) - (begins.get(b) ?? 0),
+  );
   for (const pid of pids) {
     const bodies = executions.filter((execution) => execution.pid === pid);
     const from = begins.get(pid) ?? Math.min(...executions.map(({ startedAt }) => startedAt));

@@ -43,7 +43,13 @@ const checkFile = workflowRef<CheckFile>(checkFileName);
 
 export async function runDemo(drive: Drive): Promise<Driven> {
   const { folders, dataset, paceMs } = drive;
-  const settings = { database: folders.database, effectsFolder: folders.effects, workFolder: folders.work, pagesFolder: folders.pages, paceMs };
+  const settings = {
+    database: folders.database,
+    effectsFolder: folders.effects,
+    workFolder: folders.work,
+    pagesFolder: folders.pages,
+    paceMs,
+  };
   const client = await connect({ backend: sqlite(folders.database) });
   const kills: Kill[] = [];
   let pool: WorkerPool | undefined;
@@ -73,7 +79,12 @@ export async function runDemo(drive: Drive): Promise<Driven> {
 }
 
 /** One batch of files for each kill and one more; the kill comes at a random moment while the batch is being worked on. */
-async function startAndKill(client: Client, pool: WorkerPool, drive: Drive, { random, kills }: { readonly random: Random; readonly kills: Kill[] }): Promise<void> {
+async function startAndKill(
+  client: Client,
+  pool: WorkerPool,
+  drive: Drive,
+  { random, kills }: { readonly random: Random; readonly kills: Kill[] },
+): Promise<void> {
   const files = random.shuffle(drive.dataset.files);
   const { signal } = drive;
   const rounds = drive.kills + 1;
@@ -113,7 +124,8 @@ async function watch(client: Client, { dataset, view, signal }: Drive, { reviewe
     signal.throwIfAborted();
     const runs = await listAll(client);
     reviewer.notice(runs);
-    for (; shown < kills.length; shown += 1) view.say(`  killed process ${kills[shown]?.pid ?? 0}; process ${kills[shown]?.replacedBy ?? 0} takes its place`);
+    for (; shown < kills.length; shown += 1)
+      view.say(`  killed process ${kills[shown]?.pid ?? 0}; process ${kills[shown]?.replacedBy ?? 0} takes its place`);
     const elapsedMs = performance.now() - startedAt;
     view.update({ total, started: runs.length, runs, kills: kills.length, elapsedMs });
     if (runs.length === total && runs.every(hasEnded)) return;
@@ -148,7 +160,8 @@ async function gather(client: Client): Promise<{ readonly runs: readonly RunEvid
     const history = await handle.history();
     const result = status === "completed" ? await handle.result() : undefined;
     runs.push({ id, status, unreadMessages, result, history });
-    if (result !== undefined && endedAt !== undefined) finished.push({ id, result, history, createdAt: createdAt.getTime(), endedAt: endedAt.getTime() });
+    if (result !== undefined && endedAt !== undefined)
+      finished.push({ id, result, history, createdAt: createdAt.getTime(), endedAt: endedAt.getTime() });
   }
   return { runs, finished };
 }

@@ -9,7 +9,14 @@ export interface Progress {
   readonly elapsedMs: number;
 }
 
-const words: Readonly<Partial<Record<RunStatus, string>>> = { pending: "pending", running: "running", waiting: "waiting", sleeping: "asleep", parked: "parked", failed: "failed" };
+const words: Readonly<Partial<Record<RunStatus, string>>> = {
+  pending: "pending",
+  running: "running",
+  waiting: "waiting",
+  sleeping: "asleep",
+  parked: "parked",
+  failed: "failed",
+};
 
 /** One line: a bar, how many are done, what the others do, how many kills. */
 export function progressLine({ total, runs, kills, elapsedMs }: Progress, width = 30): string {

@@ -55,7 +55,12 @@ export function startReviewer(client: Pick<Client, "get">, { random, now, pause 
         const decision = random.next() < 2 / 3 ? "approved" : "rejected";
         const thinkMs = random.between(200, 1200);
         if (asked.size % 4 === 0) ignore(run.id);
-        else sending.push(answer(run.id, decision, thinkMs, question.until?.getTime() ?? Number.POSITIVE_INFINITY).catch((error: unknown) => void failures.push(error)));
+        else
+          sending.push(
+            answer(run.id, decision, thinkMs, question.until?.getTime() ?? Number.POSITIVE_INFINITY).catch(
+              (error: unknown) => void failures.push(error),
+            ),
+          );
       }
     },
     async settled() {

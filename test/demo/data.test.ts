@@ -54,7 +54,10 @@ describe("parsing", () => {
     const geo = parse("a.json", JSON.stringify({ type: "FeatureCollection", features: [point, { type: "Feature", geometry: null }] }));
     expect(geo.faults).toEqual(["1 of 1 positions are not on the globe", "1 of 2 features have no geometry"]);
     const geometries = [{ type: "Polygon", arcs: [[0, -2]] }, { type: "Polygon", arcs: [[-3]], id: 7 }, { type: null }];
-    const topology = parse("a.json", JSON.stringify({ type: "Topology", objects: { land: { type: "GeometryCollection", geometries } }, arcs: [[], []] }));
+    const topology = parse(
+      "a.json",
+      JSON.stringify({ type: "Topology", objects: { land: { type: "GeometryCollection", geometries } }, arcs: [[], []] }),
+    );
     expect(topology.faults).toEqual(["1 references lead to arcs that are not there", "1 of 3 geometries have no shape"]);
     expect(names(topology)).toEqual(["id", "(geometry type)"]);
   });
@@ -144,7 +147,11 @@ describe("checking", () => {
     ["many missing values", facts([1, 2, null]), "error missing values"],
     ["numbers with text among them", facts([1, 2, 3, "x"]), "error type mix"],
     ["a type that is not the declared one", facts([1.5, 2]), "error declared schema"],
-    ["a declared column that is not there", facts([], { profiles: [profileColumn({ name: "m", cells: [1, 2] })] }), "error declared schema"],
+    [
+      "a declared column that is not there",
+      facts([], { profiles: [profileColumn({ name: "m", cells: [1, 2] })] }),
+      "error declared schema",
+    ],
     ["thousands separators", facts([1, "2,000"]), "error number format"],
     ["one value only", facts([1, 1]), "warning constant"],
     ["stray blanks", facts([1, " 2"]), "warning stray blanks"],
@@ -153,7 +160,9 @@ describe("checking", () => {
   });
 
   it("finds coordinates that are not on the globe and keys that appear again", () => {
-    const places = facts([], { profiles: [profileColumn({ name: "latitude", cells: [10, 95] }), profileColumn({ name: "item_id", cells: ["a", "a", "b"] })] });
+    const places = facts([], {
+      profiles: [profileColumn({ name: "latitude", cells: [10, 95] }), profileColumn({ name: "item_id", cells: ["a", "a", "b"] })],
+    });
     expect(checkFile(places, { ...declaration, fields: [] }).map(({ check }) => check)).toEqual(["range", "keys"]);
   });
 

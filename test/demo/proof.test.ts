@@ -16,8 +16,14 @@ function lines(body: string, pid: number, from: number, until: number | undefine
   return until === undefined ? [start] : [start, { ...base, phase: "end", at: until }];
 }
 
-let line = 0;
-const event = (at: number, kind: HistoryEvent["kind"], more: Partial<HistoryEvent> = {}): HistoryEvent => ({ seq: (line += 1), at: new Date(at), kind, commands: [], ...more });
+let last = 0;
+const event = (at: number, kind: HistoryEvent["kind"], more: Partial<HistoryEvent> = {}): HistoryEvent => ({
+  seq: (last += 1),
+  at: new Date(at),
+  kind,
+  commands: [],
+  ...more,
+});
 const asks = (number: number, kind: "step" | "activity" | "sleep", name: string, dueAt?: number) => ({
   commands: [{ number, kind, name, ...(dueAt === undefined ? {} : { dueAt: new Date(dueAt) }) }],
 });
@@ -80,7 +86,8 @@ const failing = (evidence: Evidence, asked = demands): readonly string[] => {
 const withRun = (change: Partial<RunEvidence>): Evidence => ({ ...good, runs: [{ ...good.runs[0]!, ...change }] });
 const withResult = (change: Partial<FileResult>): Evidence => withRun({ result: { ...good.runs[0]!.result!, ...change } });
 const withKill = (change: Partial<Kill>): Evidence => ({ ...good, kills: [{ ...good.kills[0]!, ...change }] });
-const withLine = (seq: number, change: Partial<HistoryEvent>): Evidence => withRun({ history: history.map((item) => (item.seq === seq ? { ...item, ...change } : item)) });
+const withLine = (wanted: number, change: Partial<HistoryEvent>): Evidence =>
+  withRun({ history: history.map((item) => (item.seq === wanted ? { ...item, ...change } : item)) });
 const error = { severity: "error", check: "structure", message: "broken" } as const;
 
 describe("the proof", () => {
@@ -93,14 +100,18 @@ describe("the proof", () => {
   });
 
   it("holds if a body was done just before the kill and ran again because that was not recorded", () => {
-    const effects = good.effects.flatMap((effect) => (effect.execution === "1#1100" ? lines("parse", 1, 1100, 1190, { saw: ["1#1000"] }) : [effect]));
+    const effects = good.effects.flatMap((effect) =>
+      effect.execution === "1#1100" ? lines("parse", 1, 1100, 1190, { saw: ["1#1000"] }) : [effect],
+    );
     const proof = prove({ ...good, effects }, demands);
     // Nothing was cut short, so there is no takeover to measure: that alone is missing.
     expect(proof.claims.filter(({ holds }) => !holds).map(({ detail }) => detail)).toEqual(["no kill found anything in flight"]);
   });
 
   it("holds if a failed attempt was tried again", () => {
-    const failed = lines("check", 2, 1850, 1860, { execution: "2#0", saw: [] }).map((effect) => (effect.phase === "end" ? { ...effect, phase: "failed" as const } : effect));
+    const failed = lines("check", 2, 1850, 1860, { execution: "2#0", saw: [] }).map((effect) =>
+      effect.phase === "end" ? { ...effect, phase: "failed" as const } : effect,
+    );
     const retried = good.effects.map((effect) => (effect.body === "check" ? { ...effect, attempt: 2 } : effect));
     expect(failing({ ...good, effects: [...retried, ...failed] })).toEqual([]);
   });
@@ -121,31 +132,75 @@ describe("the proof", () => {
     ["a second run of one id", { ...good, runs: [...good.runs, ...good.runs] }, finished],
     ["a run that nobody started", { ...good, expected: [] }, finished],
     ["a wrong verdict", withResult({ verdict: "approved" }), verdict],
-    ["an answer that was lost", { ...withResult({ findings: [error], verdict: "expired" }), expected: [{ id: run, file: run, answer: "approved" }] }, verdict],
+    [
+      "an answer that was lost",
+      { ...withResult({ findings: [error], verdict: "expired" }), expected: [{ id: run, file: run, answer: "approved" }] },
+      verdict,
+    ],
     ["a message that was never taken", withRun({ unreadMessages: 1 }), verdict],
     ["the result of another file", withResult({ file: "b.csv" }), verdict],
-    ["a step recorded twice", withRun({ history: [...history.slice(0, 7), event(3200, "operation_completed", made(6, "2#3100")), history[7]!] }), recorded],
+    [
+      "a step recorded twice",
+      withRun({ history: [...history.slice(0, 7), event(3200, "operation_completed", made(6, "2#3100")), history[7]!] }),
+      recorded,
+    ],
     ["a step settled twice", withLine(8, { kind: "operation_completed", ...made(6, "2#3100") }), whole],
     ["a step that is never settled", withLine(7, { kind: "attempt_failed" }), whole],
     ["a gap in a history", withRun({ history: history.filter(({ seq }) => seq !== 6) }), whole],
     ["a history that goes back in time", withLine(4, { at: new Date(1) }), whole],
     ["a history without an end", withRun({ history: history.slice(0, 7) }), whole],
     ["two ends", withRun({ history: [...history, { ...history[7]!, seq: 9 }] }), whole],
-    ["a run that was given what its history does not hold", withResult({ executions: ["1#1000", "1#1100", "3#1800", "2#1900", "2#3100"] }), recorded],
+    [
+      "a run that was given what its history does not hold",
+      withResult({ executions: ["1#1000", "1#1100", "3#1800", "2#1900", "2#3100"] }),
+      recorded,
+    ],
     ["a record of a body that never ran", withLine(3, made(2, "9#9")), recorded],
     ["a record of a body that was cut short", withLine(3, made(2, "1#1100")), recorded],
-    ["a record of a body of another run", { ...good, effects: good.effects.map((effect) => (effect.body === "load" ? { ...effect, run: "b.csv" } : effect)) }, recorded],
-    ["a step done again though it was recorded", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, pid: 9 }] }, twice],
-    ["a step done again long after it was done", { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, at: 2500 }] }, twice],
-    ["a replay that saw another result", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, saw: ["2#1600"] } : effect)) }, same],
-    ["a body whose result is missing", { ...good, effects: [...good.effects, ...lines("extra", 2, 1600, 1650)] }, "No body ran whose result is missing"],
+    [
+      "a record of a body of another run",
+      { ...good, effects: good.effects.map((effect) => (effect.body === "load" ? { ...effect, run: "b.csv" } : effect)) },
+      recorded,
+    ],
+    [
+      "a step done again though it was recorded",
+      { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, pid: 9 }] },
+      twice,
+    ],
+    [
+      "a step done again long after it was done",
+      { ...good, effects: [...good.effects, ...again], kills: [{ ...good.kills[0]!, at: 2500 }] },
+      twice,
+    ],
+    [
+      "a replay that saw another result",
+      { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, saw: ["2#1600"] } : effect)) },
+      same,
+    ],
+    [
+      "a body whose result is missing",
+      { ...good, effects: [...good.effects, ...lines("extra", 2, 1600, 1650)] },
+      "No body ran whose result is missing",
+    ],
     ["a process that died by itself", withKill({ signal: null }), killed],
     ["too few kills", { ...good, kills: [] }, killed],
-    ["a slow takeover", { ...good, effects: good.effects.map((effect) => (effect.at >= 1700 ? { ...effect, at: effect.at + 5000 } : effect)) }, fast],
-    ["a body that was never taken over", { ...good, effects: good.effects.filter(({ execution }) => execution !== "2#1700") }, "Bodies that ran twice are at most those in flight at the kills, and all of these ran again"],
+    [
+      "a slow takeover",
+      { ...good, effects: good.effects.map((effect) => (effect.at >= 1700 ? { ...effect, at: effect.at + 5000 } : effect)) },
+      fast,
+    ],
+    [
+      "a body that was never taken over",
+      { ...good, effects: good.effects.filter(({ execution }) => execution !== "2#1700") },
+      "Bodies that ran twice are at most those in flight at the kills, and all of these ran again",
+    ],
     ["a sleep that ended before its time by the history", withLine(6, { at: new Date(2990) }), early],
     ["a run that did not sleep", withRun({ history: [] }), early],
-    ["a sleep that ended early by the effect log", { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, at: effect.at - 200 } : effect)) }, early],
+    [
+      "a sleep that ended early by the effect log",
+      { ...good, effects: good.effects.map((effect) => (effect.body === "report" ? { ...effect, at: effect.at - 200 } : effect)) },
+      early,
+    ],
     ["a torn log", { ...good, torn: 1 }, "The effect log is whole"],
     ["an empty log", { ...good, effects: [] }, "The effect log is whole"],
   ])("notices %s", (_, evidence, claim) => {

@@ -22,8 +22,22 @@ const effects: readonly Effect[] = [
 const kills = [{ at: 1200, pid: 1, workerId: "w", signal: "SIGKILL", replacedBy: 3, replacedAt: 1400 }];
 const history: readonly HistoryEvent[] = [
   { seq: 1, at: at(1000), kind: "started", commands: [{ number: 1, kind: "step", name: "load" }] },
-  { seq: 2, at: at(1700), kind: "operation_completed", command: 1, data: { by: "2#1", value: 1 }, commands: [{ number: 2, kind: "receive", name: "reviewed", dueAt: at(3000) }] },
-  { seq: 3, at: at(2000), kind: "message_received", command: 2, name: "reviewed", commands: [{ number: 3, kind: "sleep", name: "", dueAt: at(3000) }] },
+  {
+    seq: 2,
+    at: at(1700),
+    kind: "operation_completed",
+    command: 1,
+    data: { by: "2#1", value: 1 },
+    commands: [{ number: 2, kind: "receive", name: "reviewed", dueAt: at(3000) }],
+  },
+  {
+    seq: 3,
+    at: at(2000),
+    kind: "message_received",
+    command: 2,
+    name: "reviewed",
+    commands: [{ number: 3, kind: "sleep", name: "", dueAt: at(3000) }],
+  },
   { seq: 4, at: at(3000), kind: "timer_fired", command: 3, commands: [] },
   { seq: 5, at: at(3100), kind: "run_completed", commands: [] },
 ];
@@ -55,7 +69,14 @@ describe("the timeline of a run", () => {
 
   it("has a row for each operation of the history, with the bodies of the effect log in it", () => {
     expect(timeline.rows.map(({ label, spans }) => [label, spans.map(({ look, from, until }) => [look, from, until])])).toEqual([
-      ["load", [["asked", 1000, 1700], ["cut", 1000, 1200], ["body", 1500, 1600]]],
+      [
+        "load",
+        [
+          ["asked", 1000, 1700],
+          ["cut", 1000, 1200],
+          ["body", 1500, 1600],
+        ],
+      ],
       ["wait for reviewed", [["wait", 1700, 2000]]],
       ["sleep", [["sleep", 2000, 3000]]],
     ]);
