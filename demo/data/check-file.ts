@@ -96,7 +96,7 @@ function checkDeclaredType(profile: ColumnProfile, declared: string): readonly F
   const misfits = present - types.reduce((sum, type) => sum + (profile.types[type] ?? 0), 0);
   if (misfits === 0) return [];
   const severity = misfits / present > limits.misfitsError && declared !== "date" && declared !== "datetime" ? "error" : "warning";
-  const example = profile.odd[0] ?? profile.common[0]?.value;
+  const example = profile.odd[0];
   const message = `${share(misfits, present)} of its values do not look like the declared ${declared}${example === undefined ? "" : `, e.g. \`${example}\``}`;
   return [{ severity, check: "declared schema", column: profile.name, message }];
 }
@@ -109,9 +109,9 @@ function checkColumn(profile: ColumnProfile): readonly Finding[] {
 
   if (present === 0) add("warning", "missing values", "holds no values at all");
   else if (profile.missing / profile.count > limits.missingError)
-    add("error", "missing values", `${share(profile.missing, profile.count)} are missing`);
+    add("error", "missing values", `${share(profile.missing, profile.count)} of the values are missing`);
   else if (profile.missing / profile.count > limits.missingWarning)
-    add("warning", "missing values", `${share(profile.missing, profile.count)} are missing`);
+    add("warning", "missing values", `${share(profile.missing, profile.count)} of the values are missing`);
 
   if (profile.odd.length > 0) {
     const kinds = (Object.entries(profile.types) as [CellType, number][]).map(([type, count]) => `${count} × ${type}`).join(", ");

@@ -23,5 +23,5 @@ function line(finding: Finding): string {
 function mergedLine(group: readonly Finding[]): string {
   const first = group[0] as Finding;
   const names = group.slice(0, namedMax).map(({ column }) => plain(column ?? ""));
-  return `${mark(first)}, ${first.check}: in ${group.length} columns (${names.join(", ")}, …), the first of which ${cell(first.message)}`;
+  return `${mark(first)}, ${first.check}: in ${group.length} columns (${names.join(", ")}, …); ${names[0] ?? ""}: ${cell(first.message)}`;
 }

@@ -71,7 +71,7 @@ function attentionSection({ id, result }: FinishedRun): string {
   const heading = `### ${plain(file)}: ${verdict}${waited}`;
   const lines = findingLines(findings.filter(({ severity }) => severity === "error")).map((line) => `- ${line}`);
   const warnings = findings.filter(({ severity }) => severity === "warning").length;
-  const links = `[details](files/${encodeURIComponent(file)}.md) · [timeline](timelines/${encodeURIComponent(id)}.svg)${warnings === 0 ? "" : ` · ${warnings} warnings besides`}`;
+  const links = `[details](files/${encodeURIComponent(file)}.md) · [timeline](timelines/${encodeURIComponent(id)}.svg)${warnings === 0 ? "" : ` · ${counted(warnings, "warning")} besides`}`;
   return [heading, [...lines].join("\n"), links].join("\n\n");
 }
 
@@ -90,11 +90,13 @@ function filesTable(runs: readonly FinishedRun[]): string {
   return table(["file", "format", "size", "rows", "columns", "findings", "verdict", "took", "history"], rows, [2, 3, 4, 7, 8]);
 }
 
+const counted = (number: number, word: string): string => `${number} ${word}${number === 1 ? "" : "s"}`;
+
 export function findingsText({ findings }: FileResult): string {
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.length - errors;
-  const count = (number: number, word: string): readonly string[] => (number === 0 ? [] : [`${number} ${word}${number === 1 ? "" : "s"}`]);
-  return [...count(errors, "error"), ...count(warnings, "warning")].join(", ") || "none";
+  const some = [errors > 0 ? counted(errors, "error") : "", warnings > 0 ? counted(warnings, "warning") : ""];
+  return some.filter((text) => text !== "").join(", ") || "none";
 }
 
 function killsTable({ takeovers, bodies, executions, reruns }: Proof): string {

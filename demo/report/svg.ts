@@ -58,7 +58,7 @@ function drawRow(row: Row, x: Scale, top: number): readonly string[] {
     row.label === ""
       ? []
       : [
-          `<text class="soft" x="12" y="${middle + 4}">${escapeXml(row.label.length > 28 ? `${row.label.slice(0, 27)}…` : row.label)}</text>`,
+          `<text class="soft" x="12" y="${middle + 4}">${escapeXml(row.label.length > 26 ? `${row.label.slice(0, 25)}…` : row.label)}</text>`,
         ];
   return [...label, ...row.spans.map((span) => drawSpan(span, x, middle - layout.bar / 2))];
 }

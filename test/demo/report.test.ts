@@ -126,7 +126,7 @@ describe("the reports", () => {
 
   it("merge what many columns share into one line", () => {
     const many = Array.from({ length: 6 }, (_, index): Finding => ({ ...error, column: `c${index}`, message: "holds text" }));
-    expect(findingLines(many)).toEqual(["**error**, type mix: in 6 columns (c0, c1, c2, …), the first of which holds text"]);
+    expect(findingLines(many)).toEqual(["**error**, type mix: in 6 columns (c0, c1, c2, …); c0: holds text"]);
     expect(findingLines(many.slice(0, 4))).toHaveLength(4);
   });
 
