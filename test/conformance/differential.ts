@@ -42,6 +42,36 @@ export async function compareWithModel(options: DifferentialOptions): Promise<Re
   return seen;
 }
 
+/** What a comparison must have come across to mean anything. */
+export const everyKind: readonly string[] = [
+  "started",
+  "started, owned",
+  "exists",
+  "committed",
+  "committed, owned",
+  "fenced",
+  "unseen_inbox",
+  "sent",
+  "sent, claimed",
+  "duplicate",
+  "not_running",
+  "not_found",
+  "finished",
+  "finished, claimed",
+  "gone",
+  "resumed",
+  "not_parked",
+  "claimed run",
+  "claimed suspect",
+  "claimed task",
+  "reclaimed",
+  "recovered",
+  "retried",
+];
+
+const kindOf = (answer: { readonly status?: string; readonly owned?: boolean; readonly claimed?: object | null }): string =>
+  `${answer.status ?? ""}${answer.owned === true ? ", owned" : ""}${answer.claimed ? ", claimed" : ""}`;
+
 interface World {
   readonly target: ConformanceTarget;
   readonly state: MemoryState;
@@ -61,7 +91,7 @@ async function runProgram(create: () => Promise<ConformanceTarget>, steps: reado
     for (const [index, step] of steps.entries()) {
       const [expected, actual] = await onBoth(world, (side) => takeStep(world, side, adapt(world, step), `step ${index}`));
       assert.deepEqual(actual, expected, `the answers to step ${index} differ`);
-      for (const { status } of expected as readonly { readonly status: string }[]) seen.set(status, (seen.get(status) ?? 0) + 1);
+      for (const kind of expected.map(kindOf)) seen.set(kind, (seen.get(kind) ?? 0) + 1);
       await onBoth(world, learnRuns);
       checkMemoryState(state);
       const [modelData, subjectData] = await onBoth(world, readSide);

@@ -78,7 +78,7 @@ const command = fc.integer({ min: 1, max: 3 });
 const due = fc.constantFrom<TimePlan>("never", "past", "past", "past", "later");
 /** Mostly right, sometimes off by one. */
 const offset = fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.constantFrom(-1, 1));
-const maybeWorker = fc.option(worker, { nil: null, freq: 1 });
+const maybeWorker = fc.option(worker, { nil: null, freq: 2 });
 
 const next = fc.oneof<fc.MaybeWeightedArbitrary<NextPlan>[]>(
   { weight: 5, arbitrary: fc.constant({ state: "driving" }) },
