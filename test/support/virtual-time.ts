@@ -1,0 +1,129 @@
+import type { Runtime, TimerHandle } from "../../src/platform/runtime.js";
+
+interface Timer {
+  readonly at: number;
+  readonly owner: EngineRuntime;
+  readonly callback: () => void;
+}
+
+/** The runtime of one engine on a shared virtual clock. */
+export interface EngineRuntime extends Runtime {
+  /** From now on nothing of this engine ever runs again: what a `kill -9` leaves, as far as one process can show it. */
+  kill(): void;
+}
+
+/**
+ * The real event loop on a clock that moves only when a test says so, and then from timer to timer: nothing sleeps, and nothing depends on how fast the machine is.
+ * Several engines share it, each with a runtime of its own.
+ */
+export interface VirtualTime {
+  now(): number;
+  runtime(): EngineRuntime;
+  /** Lets everything run that does not wait for time. */
+  settle(): Promise<void>;
+  /** Moves the clock by `ms`, through every timer on the way. */
+  advance(ms: number): Promise<void>;
+  /** Moves the clock, as far as it needs to go, until the promise has settled. */
+  run<T>(promise: Promise<T>): Promise<T>;
+  /** Moves the clock until the condition holds. */
+  until(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** Moves the clock while no engine is there to notice, as a night does with a machine that is off. */
+  skip(ms: number): void;
+  /** How many timers are armed by engines that were not killed. */
+  timers(): number;
+}
+
+const startMs = Date.UTC(2030, 0, 1);
+const hour = 3_600_000;
+/** Rounds of the event loop without a hop of an engine after which nothing but time can move it; store and codec may take some that we do not see. */
+const quietRounds = 4;
+
+export function virtualTime(): VirtualTime {
+  let nowMs = startMs;
+  let hops = 0;
+  let seed = 1;
+  const timers = new Set<Timer>();
+
+  const random = (): number => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return seed / 2 ** 32;
+  };
+  const createRuntime = (): EngineRuntime => {
+    let dead = false;
+    const hop = (later: (call: () => void) => void, callback: () => void): void => {
+      if (dead) return;
+      hops++;
+      later(() => {
+        hops--;
+        if (!dead) callback();
+      });
+    };
+    const runtime: EngineRuntime = {
+      now: () => nowMs,
+      monotonicMs: () => nowMs - startMs,
+      setTimer(callback, delayMs): TimerHandle {
+        if (dead) return { cancel: () => undefined };
+        const timer = { at: nowMs + Math.max(0, delayMs), owner: runtime, callback };
+        timers.add(timer);
+        return { cancel: () => void timers.delete(timer) };
+      },
+      random,
+      uuid: () => crypto.randomUUID(),
+      drain: (callback) => hop((call) => queueMicrotask(() => process.nextTick(call)), callback),
+      yieldToLoop: (callback) => hop((call) => void setImmediate(call), callback),
+      kill() {
+        dead = true;
+        for (const timer of timers) if (timer.owner === runtime) timers.delete(timer);
+      },
+    };
+    return runtime;
+  };
+
+  const settle = async (): Promise<void> => {
+    for (let quiet = 0; quiet < quietRounds; quiet = hops > 0 ? 0 : quiet + 1) await new Promise((resolve) => void setImmediate(resolve));
+  };
+  /** Fires the next timer that is due by `limit`; false if there is none. */
+  const step = (limit: number): boolean => {
+    let next: Timer | undefined;
+    for (const timer of timers) if (next === undefined || timer.at < next.at) next = timer;
+    if (next === undefined || next.at > limit) return false;
+    timers.delete(next);
+    nowMs = Math.max(nowMs, next.at);
+    next.callback();
+    return true;
+  };
+  const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+    const limit = nowMs + 24 * hour;
+    for (;;) {
+      await settle();
+      if (await condition()) return;
+      if (nowMs > limit) throw new Error("what the test waits for has not happened within a day of virtual time");
+      step(limit + hour);
+    }
+  };
+
+  return {
+    now: () => nowMs,
+    runtime: createRuntime,
+    settle,
+    async advance(ms) {
+      const limit = nowMs + ms;
+      await settle();
+      while (step(limit)) await settle();
+      nowMs = limit;
+      await settle();
+    },
+    async run(promise) {
+      let settled = false;
+      const mark = (): void => void (settled = true);
+      promise.then(mark, mark);
+      await until(() => settled);
+      return promise;
+    },
+    until,
+    skip(ms) {
+      nowMs += ms;
+    },
+    timers: () => timers.size,
+  };
+}
