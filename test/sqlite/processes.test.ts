@@ -181,7 +181,7 @@ describe("the write lock", () => {
   it("is free once its holder is killed in the middle of a transaction", async () => {
     const holder = start("lock");
     await holder.next();
-    const lock = writeLock({ connection, path, runtime, mark: undefined, waitMaxMs: 10_000 });
+    const lock = writeLock({ connection, path, runtime, mark: undefined, synchronous: "full", waitMaxMs: 10_000 });
     let done = false;
     const run = lock.run(() => {
       done = true;

@@ -79,6 +79,6 @@ export function toStoreFailure(error: unknown, path: string, outcome: "none" | "
 
 function movedAdvice(error: SqliteError): Advice | undefined {
   return error.code === "SQLITE_READONLY_DBMOVED"
-    ? { code: "backend_failed", transient: false, text: "the file was moved or deleted while in use. Put it back and restart" }
+    ? { code: "backend_mismatch", transient: false, text: "the file was moved or deleted while in use. Put it back and restart" }
     : undefined;
 }

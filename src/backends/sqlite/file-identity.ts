@@ -16,19 +16,19 @@ export function identifyFile(path: string): FileIdentity | undefined {
 
 /**
  * Checks that the path still leads to the file it led to. Costs a few microseconds.
- * @throws PerdureError `backend_failed` if the file was deleted, moved or replaced.
+ * @throws PerdureError `backend_mismatch` if the file was deleted, moved or replaced.
  */
 export function assertSameFile(identity: FileIdentity): void {
   const found = identifyFile(identity.path);
   if (found === undefined) {
     throw new PerdureError(
-      "backend_failed",
+      "backend_mismatch",
       `${identity.path}: the database file was deleted or moved while in use. Put it back (with its -wal file) or restore a backup, then restart.`,
     );
   }
   if (found.device !== identity.device || found.inode !== identity.inode) {
     throw new PerdureError(
-      "backend_failed",
+      "backend_mismatch",
       `${identity.path}: the database file was replaced by another one while in use. Stop all processes that use it, then restart.`,
     );
   }

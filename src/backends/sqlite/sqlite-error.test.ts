@@ -38,7 +38,7 @@ describe("a failure of the store", () => {
     [5, "backend_unavailable", true],
     [13, "backend_full", true],
     [8, "backend_readonly", false],
-    [1032, "backend_failed", false],
+    [1032, "backend_mismatch", false],
     [1034, "backend_failed", true],
     [11, "backend_failed", false],
     [26, "backend_mismatch", false],

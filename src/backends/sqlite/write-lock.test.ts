@@ -39,7 +39,7 @@ async function connect(): Promise<SqliteConnection> {
 }
 
 function lockOn(using: SqliteConnection, options: Partial<WriteLockOptions> = {}): WriteLock {
-  return writeLock({ connection: using, path, runtime, mark: undefined, waitMaxMs: 10_000, ...options });
+  return writeLock({ connection: using, path, runtime, mark: undefined, synchronous: "full", waitMaxMs: 10_000, ...options });
 }
 
 const rows = (): unknown[] =>

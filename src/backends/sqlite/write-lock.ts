@@ -24,13 +24,25 @@ export interface WriteLock {
    * Runs a body inside a write transaction. What the body throws rolls it back and rejects the promise.
    * @throws StoreFailure with outcome `none` (busy for too long, disk full, …) or `unknown` (the commit failed half-way: reopen, `use` the new connection, re-claim)
    */
-  run<T>(body: () => T, options?: { readonly urgent?: boolean }): Promise<T>;
+  run<T>(body: () => T, options?: WriteOptions): Promise<T>;
   /** Goes on with a new connection, after a failure of unknown outcome. */
   use(connection: SqliteConnection): void;
   /** Was the outcome of a commit unknown since the last `use`? Then everything waits. */
   readonly broken: boolean;
+  /** Rejects what waits: there is no new connection to be had. Later calls wait again. */
+  refuse(error: unknown): void;
   /** Rejects what waits with `closed`. Does not close the connection. */
   close(): void;
+}
+
+export interface WriteOptions {
+  /** Goes before what is not urgent. Default: false. */
+  readonly urgent?: boolean;
+  /**
+   * False: the commit need not survive a power cut, which ends all who could notice (claims, leases); the next one that must takes it along.
+   * It saves the wait for the disk. Default: true.
+   */
+  readonly durable?: boolean;
 }
 
 export interface WriteLockOptions {
@@ -39,12 +51,15 @@ export interface WriteLockOptions {
   readonly runtime: BusyRuntime;
   /** Where processes tell each other that they wait; undefined for a database that nobody shares. */
   readonly mark: WaitMark | undefined;
+  /** What the connection is set to, and so what a durable commit costs. */
+  readonly synchronous: "full" | "normal";
   /** How long to wait for another process before giving up with `backend_unavailable`. */
   readonly waitMaxMs: number;
 }
 
 interface Entry {
   readonly body: () => unknown;
+  readonly durable: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   /** When it first found the lock busy. */
@@ -71,6 +86,7 @@ class SqliteWriteLock implements WriteLock {
   readonly #ordinary: Entry[] = [];
   #connection: SqliteConnection;
   #state: "open" | "broken" | "closed" = "open";
+  #isDurable = true;
   /** The next attempt, if one is arranged: then `run` only queues. */
   #pending: { cancel(): void } | undefined;
 
@@ -83,10 +99,10 @@ class SqliteWriteLock implements WriteLock {
     return this.#state === "broken";
   }
 
-  run<T>(body: () => T, { urgent = false }: { readonly urgent?: boolean } = {}): Promise<T> {
+  run<T>(body: () => T, { urgent = false, durable = true }: WriteOptions = {}): Promise<T> {
     if (this.#state === "closed") return Promise.reject(closedError(this.#options.path));
     return new Promise<T>((resolve, reject) => {
-      const entry: Entry = { body, resolve: resolve as (value: unknown) => void, reject, busySinceMs: undefined };
+      const entry: Entry = { body, durable, resolve: resolve as (value: unknown) => void, reject, busySinceMs: undefined };
       (urgent ? this.#urgent : this.#ordinary).push(entry);
       if (this.#pending === undefined) this.#attempt();
     });
@@ -95,15 +111,20 @@ class SqliteWriteLock implements WriteLock {
   use(connection: SqliteConnection): void {
     if (this.#state === "closed") return;
     this.#connection = connection;
+    this.#isDurable = true;
     this.#state = "open";
     this.#pending?.cancel();
     this.#attempt();
   }
 
+  refuse(error: unknown): void {
+    for (const entry of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) entry.reject(error);
+  }
+
   close(): void {
     this.#state = "closed";
     this.#pending?.cancel();
-    for (const entry of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) entry.reject(closedError(this.#options.path));
+    this.refuse(closedError(this.#options.path));
   }
 
   readonly #attempt = (): void => {
@@ -125,6 +146,13 @@ class SqliteWriteLock implements WriteLock {
     }
   };
 
+  /** It can be changed between transactions only: inside of one it is an error. */
+  #setDurable(durable: boolean): void {
+    if (durable === this.#isDurable || this.#options.synchronous === "normal") return;
+    this.#connection.exec(`PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
+    this.#isDurable = durable;
+  }
+
   #later(waitedMs: number): void {
     this.#pending = retryLater(this.#options.runtime, waitedMs, this.#attempt);
   }
@@ -133,6 +161,7 @@ class SqliteWriteLock implements WriteLock {
   #begin(entry: Entry, queue: Entry[]): boolean {
     const { runtime, path, mark, waitMaxMs } = this.#options;
     try {
+      this.#setDurable(entry.durable);
       this.#connection.exec("BEGIN IMMEDIATE");
       return true;
     } catch (error) {

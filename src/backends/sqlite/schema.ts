@@ -1,0 +1,152 @@
+import type { SqliteConnection } from "./driver.js";
+import { assertKnownVersion, readSchemaVersion, stampSchemaVersion } from "./open-database.js";
+
+export interface Migration {
+  readonly version: number;
+  readonly title: string;
+  readonly sql: string;
+}
+
+/** From this crash count on a run is a suspect. Written out in the indexes, whose conditions the statements repeat. */
+export const suspectCrashCount = 2;
+
+/**
+ * The tables, step by step; released steps never change. What must hold is held by constraints as far as they can say it:
+ * - `run_fact (workflow_id, generation)`: one run of each generation, and a start always makes generation 1, so a workflow id starts once;
+ * - `history (run, seq)` and `inbox (chain, position)`: a line or a place in the inbox is written once;
+ * - `dedupe (chain, dedupe_key)`: a message is accepted once;
+ * - `task (run, command)`: one task for each command.
+ *
+ * What changes with every turn (`run`) is narrow and apart from what never does (`run_fact`): a page then holds a hundred rows, and those that are
+ * driven together are written together. `history` is in the order of its writing for the same reason: clustered by run, every line dirties a page of its
+ * own, at twice the CPU and half the throughput.
+ * Times are REAL, so that any number of milliseconds comes back as it was; whole ones are stored as integers all the same.
+ */
+export const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    title: "runs, their histories and inboxes, tasks, workers",
+    sql: `
+-- The last key of each kind: keys are never given out twice, not even after a deletion.
+CREATE TABLE last_key (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  run INTEGER NOT NULL,
+  task INTEGER NOT NULL,
+  worker INTEGER NOT NULL
+) STRICT;
+INSERT INTO last_key (id, run, task, worker) VALUES (1, 0, 0, 0);
+
+-- Names of workflows and activities.
+CREATE TABLE name (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE worker (
+  key INTEGER PRIMARY KEY,
+  worker_id TEXT NOT NULL UNIQUE,
+  lease_until REAL NOT NULL
+) STRICT;
+
+-- status: 0 running, 1 parked, 2 completed, 3 failed, 4 cancelled, 5 terminated, 6 continued.
+CREATE TABLE run (
+  key INTEGER PRIMARY KEY,
+  chain INTEGER NOT NULL,
+  name INTEGER NOT NULL,
+  status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 6),
+  owner INTEGER,
+  epoch INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  inbox_count INTEGER NOT NULL,
+  inbox_seen INTEGER NOT NULL,
+  due_at REAL,
+  crash_count INTEGER NOT NULL DEFAULT 0,
+  park_count INTEGER NOT NULL DEFAULT 0,
+  is_suspect INTEGER NOT NULL DEFAULT 0,
+  ended_at REAL,
+  park_reason TEXT,
+  CHECK (owner IS NULL OR (status <= 1 AND due_at IS NULL)),
+  CHECK ((status <= 1) = (ended_at IS NULL))
+) STRICT;
+CREATE INDEX run_due ON run (name, due_at) WHERE owner IS NULL AND due_at IS NOT NULL AND crash_count < 2;
+CREATE INDEX run_due_suspect ON run (name, due_at) WHERE owner IS NULL AND due_at IS NOT NULL AND crash_count >= 2;
+CREATE INDEX run_owned ON run (owner) WHERE owner IS NOT NULL;
+CREATE INDEX run_parked ON run (name) WHERE status = 1;
+
+CREATE TABLE run_fact (
+  key INTEGER PRIMARY KEY,
+  workflow_id TEXT NOT NULL,
+  generation INTEGER NOT NULL,
+  run_id TEXT NOT NULL UNIQUE,
+  version TEXT,
+  engine_version INTEGER NOT NULL,
+  input_hash TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  deadline_at REAL,
+  UNIQUE (workflow_id, generation)
+) STRICT;
+
+CREATE TABLE history (
+  run INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  at REAL NOT NULL,
+  event TEXT NOT NULL,
+  payload ANY
+) STRICT;
+CREATE UNIQUE INDEX history_by_run ON history (run, seq);
+
+-- What no turn has taken yet. A chain is the runs that continue one another, named by the key of its first run.
+CREATE TABLE inbox (
+  chain INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  command INTEGER,
+  attempt INTEGER,
+  payload ANY,
+  PRIMARY KEY (chain, position)
+) STRICT, WITHOUT ROWID;
+
+-- The keys of the messages that an open run has accepted.
+CREATE TABLE dedupe (
+  chain INTEGER NOT NULL,
+  dedupe_key TEXT NOT NULL,
+  PRIMARY KEY (chain, dedupe_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE task (
+  key INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL,
+  command INTEGER NOT NULL,
+  name INTEGER NOT NULL,
+  queue TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  due_at REAL NOT NULL,
+  owner INTEGER,
+  epoch INTEGER NOT NULL DEFAULT 0,
+  crash_count INTEGER NOT NULL DEFAULT 0,
+  options TEXT NOT NULL,
+  input ANY NOT NULL,
+  UNIQUE (run, command)
+) STRICT;
+CREATE INDEX task_due ON task (name, due_at) WHERE owner IS NULL;
+CREATE INDEX task_owned ON task (owner) WHERE owner IS NOT NULL;
+`,
+  },
+];
+
+export const newestVersion = migrations.at(-1)?.version ?? 0;
+
+/** Do the tables lack a migration? @throws PerdureError `backend_mismatch` if they are newer than this code */
+export function needsMigration(connection: SqliteConnection, path: string): boolean {
+  assertKnownVersion(connection, path, newestVersion);
+  return readSchemaVersion(connection) < newestVersion;
+}
+
+/** Brings the tables up to date. To be called inside a write transaction: two processes may open a new file at once. */
+export function migrate(connection: SqliteConnection, path: string): void {
+  if (!needsMigration(connection, path)) return;
+  const version = readSchemaVersion(connection);
+  for (const migration of migrations) if (migration.version > version) connection.exec(migration.sql);
+  stampSchemaVersion(connection, newestVersion);
+}

@@ -1,0 +1,63 @@
+import type { WorkerKey } from "../../backend/index.js";
+import type { SqliteConnection } from "./driver.js";
+import { historyTable } from "./history-table.js";
+import type { HistoryTable } from "./history-table.js";
+import { inboxTable } from "./inbox-table.js";
+import type { InboxTable } from "./inbox-table.js";
+import { keySource } from "./keys.js";
+import type { KeySource } from "./keys.js";
+import { nameTable } from "./names.js";
+import type { Names } from "./names.js";
+import { runTable } from "./run-table.js";
+import type { RunTable } from "./run-table.js";
+import { taskTable } from "./task-table.js";
+import type { TaskTable } from "./task-table.js";
+import { workerTable } from "./worker-table.js";
+import type { WorkerTable } from "./worker-table.js";
+
+/** The prepared statements of one connection, by table. */
+export interface Tables {
+  readonly keys: KeySource;
+  readonly names: Names;
+  readonly runs: RunTable;
+  readonly history: HistoryTable;
+  readonly inbox: InboxTable;
+  readonly tasks: TaskTable;
+  readonly workers: WorkerTable;
+}
+
+export function prepareTables(connection: SqliteConnection): Tables {
+  const names = nameTable(connection);
+  return {
+    keys: keySource(connection),
+    names,
+    runs: runTable(connection, names),
+    history: historyTable(connection),
+    inbox: inboxTable(connection),
+    tasks: taskTable(connection, names),
+    workers: workerTable(connection),
+  };
+}
+
+/** One write transaction: its tables, its one time, and what it knows already. */
+export interface Work extends Tables {
+  readonly now: number;
+  /** May this worker take things? Only while its lease lasts; what it took before then is fenced by epochs alone. */
+  isAlive(worker: WorkerKey): boolean;
+}
+
+export function beginWork(tables: Tables, now: number): Work {
+  const known = new Map<WorkerKey, boolean>();
+  return {
+    ...tables,
+    now,
+    isAlive(worker) {
+      let alive = known.get(worker);
+      if (alive === undefined) {
+        const row = tables.workers.byKey(worker);
+        known.set(worker, (alive = row !== undefined && now < row.leaseUntil));
+      }
+      return alive;
+    },
+  };
+}
