@@ -61,7 +61,16 @@ export class Poller {
     if (atMs >= this.#wakeAtMs) return;
     this.#timer?.cancel();
     this.#wakeAtMs = atMs;
-    this.#timer = runtime.setTimer(() => this.wake(), delayMs, { keepAlive: true });
+    this.#timer = runtime.setTimer(
+      () => {
+        // Before waking: during a poll that only asks for another one, and a time that has passed would outrank every later wait.
+        this.#timer = undefined;
+        this.#wakeAtMs = Infinity;
+        this.wake();
+      },
+      delayMs,
+      { keepAlive: true },
+    );
   }
 
   async #poll(): Promise<void> {

@@ -299,7 +299,7 @@ export class RunDriver {
     this.#onUnborn = undefined;
     if (outcome.status === "exists") {
       this.#finish("dropped", () => new PerdureError("lease_lost", "A run with this id was already there."));
-    } else {
+    } else if (!this.#over) {
       this.#key = outcome.key;
       this.#epoch = 1;
       this.#committed(outcome);
@@ -350,11 +350,12 @@ export class RunDriver {
   }
 
   #commitFailed(error: unknown, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
-    if (this.#over) return;
+    // Also of a driver that was dropped meanwhile: whoever started the run waits for the answer.
     if (this.#birth !== undefined) {
       this.#onUnborn?.(error);
       return this.#finish("dropped", leaseLost);
     }
+    if (this.#over) return;
     if (error instanceof StoreFailure && error.outcome === "unknown") {
       void this.#resolveUnknown(next, inboxSeen);
     } else {

@@ -34,7 +34,8 @@ interface CheckerOptions {
   readonly witness: Witness;
   readonly tally: Tally;
   readonly storeNow: () => number;
-  readonly clockErrorMs: number;
+  /** How far processes may be wrong about the store's time, in ms. */
+  readonly toleranceMs: number;
 }
 
 /** A call that reached the store. */
@@ -158,7 +159,7 @@ export class OnlineChecker {
     const now = this.#options.storeNow();
     if (line.seq !== model.lines.length + 1) this.#violate("I1", `run ${model.key}: line ${line.seq} follows line ${model.lines.length}`);
     if (last !== undefined && line.at < last.at) this.#violate("I17", `run ${model.key}: line ${line.seq} is earlier than the one before`);
-    if (line.at > now + this.#options.clockErrorMs + 1)
+    if (line.at > now + this.#options.toleranceMs)
       this.#violate("I17", `run ${model.key}: line ${line.seq} is ${line.at - now} ms in the future`);
     const lastEnvelope = model.envelopes.at(-1);
     if (lastEnvelope !== undefined && isTerminal(lastEnvelope))
@@ -183,7 +184,7 @@ export class OnlineChecker {
   #checkDue(model: RunModel, command: number, line: HistoryRecord, now: number): void {
     const dueAt = model.dueOf.get(command);
     if (dueAt === undefined) return this.#violate("I17", `run ${model.key}: a timer fired for command ${command}, which has none`);
-    if (line.at < dueAt || now + this.#options.clockErrorMs + 1 < dueAt)
+    if (line.at < dueAt || now + this.#options.toleranceMs < dueAt)
       this.#violate("I17", `run ${model.key}: the timer of command ${command} fired ${dueAt - Math.min(line.at, now)} ms early`);
   }
 

@@ -46,6 +46,8 @@ export interface ScheduleResult {
 }
 
 const startMs = Date.UTC(2030, 0, 1);
+/** How far a process's idea of the store's time may drift between two replies. */
+const driftMs = 20;
 const afterlifeMs = 4000;
 /** Longer than any lease. */
 const takeoverMs = 4500;
@@ -154,7 +156,7 @@ async function createWorld({ seed, mutant, onEvent }: ScheduleOptions) {
   const honest = await memoryOn(state).open(createVirtualRuntime(timeline, createActor("store"), prng.fork("store"), clock));
   const store: Store = mutant?.inside?.(honest, { state, prng: prng.fork("mutant") }) ?? honest;
   const faults = createFaults(prng.fork("faults"), config.rates, tally, timeline.nowMs);
-  const checker = new OnlineChecker({ state, witness, tally, storeNow: () => honest.now(), clockErrorMs: config.clockErrorMs });
+  const checker = new OnlineChecker({ state, witness, tally, storeNow: () => honest.now(), toleranceMs: config.clockErrorMs + driftMs });
   const network: Network = {
     timeline,
     actor,
