@@ -18,6 +18,8 @@ export interface HistoryEvent {
   readonly data?: unknown;
   /** The operations that the workflow's code asked for when it was told. */
   readonly commands: readonly HistoryCommand[];
+  /** The numbers of the operations that it cancelled, or no longer needs: the timer of a scope that ended in time, for one. Absent if there are none. */
+  readonly withdrawn?: readonly number[] | undefined;
 }
 
 /** An operation that workflow code asked for. */

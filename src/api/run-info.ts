@@ -61,6 +61,7 @@ export async function readHistory(codec: Codec, workflowId: string, records: rea
       commands: isTerminal(envelope)
         ? []
         : envelope.commands.map(([kind, name, dueAt]) => ({ number: ++number, kind, name, dueAt: dueAt === undefined ? undefined : new Date(dueAt) })),
+      withdrawn: isTerminal(envelope) ? undefined : envelope.withdrawn,
     });
   }
   return events;
@@ -80,11 +81,12 @@ export function waitsOf(events: readonly HistoryEvent[]): WaitingFor[] {
       if (event.kind !== "attempt_failed") waits.delete(event.command);
       else if (wait !== undefined) waits.set(event.command, { ...wait, attempt: (event.attempt ?? 0) + 1, until: event.retryAt, lastError: errorInfo(event.data) });
     }
-    if (event.kind === "cancel_requested" || event.kind === "deadline_passed") waits.clear();
     for (const { number, kind, name, dueAt } of event.commands) {
       const attempt = kind === "step" || kind === "activity" ? 1 : undefined;
       waits.set(number, { kind: waitKinds[kind], name: name === "" ? undefined : name, since: event.at, until: dueAt, attempt });
     }
+    // After its commands: a turn may give up what it has just asked for.
+    for (const number of event.withdrawn ?? []) waits.delete(number);
   }
   return [...waits.values()];
 }

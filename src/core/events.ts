@@ -11,15 +11,22 @@ export const engineVersion = 1;
 export type CommandRecord = readonly [kind: CommandKind, name: string, dueAt?: number];
 export type CommandKind = "step" | "activity" | "sleep" | "receive" | "scope_timeout";
 
+/** What the turn of an event did: the operations that it asked for, and the numbers of those that it cancelled or no longer needs. */
+interface TurnRecord {
+  readonly commands: readonly CommandRecord[];
+  /** Absent when there are none. A replay has no need of it; whoever asks what a run waits for does. */
+  readonly withdrawn?: readonly number[];
+}
+
 export type EventEnvelope =
-  | { readonly kind: "started"; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "operation_completed"; readonly command: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "operation_failed"; readonly command: number; readonly attempt: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "attempt_failed"; readonly command: number; readonly attempt: number; readonly retryAt: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "timer_fired"; readonly command: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "message_received"; readonly command: number; readonly name: string; readonly position: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "cancel_requested"; readonly position: number; readonly commands: readonly CommandRecord[] }
-  | { readonly kind: "deadline_passed"; readonly commands: readonly CommandRecord[] }
+  | ({ readonly kind: "started" } & TurnRecord)
+  | ({ readonly kind: "operation_completed"; readonly command: number } & TurnRecord)
+  | ({ readonly kind: "operation_failed"; readonly command: number; readonly attempt: number } & TurnRecord)
+  | ({ readonly kind: "attempt_failed"; readonly command: number; readonly attempt: number; readonly retryAt: number } & TurnRecord)
+  | ({ readonly kind: "timer_fired"; readonly command: number } & TurnRecord)
+  | ({ readonly kind: "message_received"; readonly command: number; readonly name: string; readonly position: number } & TurnRecord)
+  | ({ readonly kind: "cancel_requested"; readonly position: number } & TurnRecord)
+  | ({ readonly kind: "deadline_passed" } & TurnRecord)
   | TerminalEnvelope;
 
 /** The last line of a run; its payload is the result or the error. */
@@ -48,9 +55,10 @@ const kinds: Readonly<Record<EventKind, true>> = {
   run_cancelled: true,
 };
 
-/** As text for the store. The property order is fixed, `commands` last and left out when empty: it is what people read in the database. */
+/** As text for the store. The property order is fixed, `commands` and `withdrawn` last and left out when empty: it is what people read in the database. */
 export function writeEnvelope(envelope: EventEnvelope): string {
   if (!("commands" in envelope) || envelope.commands.length > 0) return JSON.stringify(envelope);
+  if (envelope.withdrawn !== undefined) return JSON.stringify({ ...envelope, commands: undefined });
   // The commonest lines by far; an own property that is left out would cost a copy of the whole.
   if (envelope.kind === "operation_completed" || envelope.kind === "timer_fired") return `{"kind":"${envelope.kind}","command":${envelope.command}}`;
   return JSON.stringify({ ...envelope, commands: undefined });
@@ -85,8 +93,13 @@ export type TurnEvent =
   | { readonly kind: "cancel_requested"; readonly at: number; readonly position: number; readonly reason: string | undefined }
   | { readonly kind: "deadline_passed"; readonly at: number };
 
-/** The line for an event whose turn issued `commands`. */
-export function envelopeOf(event: TurnEvent, commands: readonly CommandRecord[]): EventEnvelope {
+/** The line for an event whose turn issued `commands` and gave up the operations `withdrawn`. */
+export function envelopeOf(event: TurnEvent, commands: readonly CommandRecord[], withdrawn: readonly number[]): EventEnvelope {
+  const envelope = lineOf(event, commands);
+  return withdrawn.length === 0 || isTerminal(envelope) ? envelope : { ...envelope, withdrawn };
+}
+
+function lineOf(event: TurnEvent, commands: readonly CommandRecord[]): EventEnvelope {
   switch (event.kind) {
     case "started":
     case "deadline_passed":

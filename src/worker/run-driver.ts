@@ -231,7 +231,11 @@ export class RunDriver {
   #record(chosen: ChosenEvent, result: TurnResult): void {
     const speculation = this.#speculation;
     this.#lastAt = chosen.event.at;
-    const envelope = envelopeOf(chosen.event, result.commands.map(recordOf));
+    const envelope = envelopeOf(
+      chosen.event,
+      result.commands.map(recordOf),
+      result.withdrawn.map(({ number }) => number),
+    );
     speculation.events.push({ seq: this.#nextSeq, at: chosen.event.at, event: writeEnvelope(envelope), payload: chosen.payload });
     if (chosen.position !== undefined) speculation.consumed.push(chosen.position);
     if (chosen.arrival !== undefined) speculation.addArrival(chosen.arrival);
