@@ -50,8 +50,8 @@ export interface LaunchOptions extends ConnectOptions {
   /** How many idle runs are kept in memory to save a replay, at 2 to 4 kB each. Default: 1000. */
   readonly warmRuns?: number | undefined;
   /**
-   * Notices Date.now, Math.random, timers and fetch in workflow code, and names the right alternative. Default: on, except on Node 20, where it costs
-   * half of the throughput.
+   * Notices Date.now, Math.random, crypto.randomUUID, timers and fetch in workflow code: the run is parked with a report that names what to use instead,
+   * and goes on when the code is put right. Calls that packages make are only warned of. Default: on.
    */
   readonly guard?: boolean | undefined;
 }

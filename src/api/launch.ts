@@ -7,6 +7,7 @@ import { PerdureError } from "../errors.js";
 import { consoleLogger } from "../platform/console-logger.js";
 import { systemRuntime, type Runtime } from "../platform/runtime.js";
 import { definitionsOf } from "../worker/definitions.js";
+import { openGuard } from "../worker/guard.js";
 import { GroupCommit } from "../worker/group-commit.js";
 import { Worker, type WorkerSettings } from "../worker/worker.js";
 import type { Logger } from "./context-types.js";
@@ -69,18 +70,21 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
   ]);
   const definitions = definitionsOf(options.workflows ?? [], options.activities ?? []);
   const settings = readSettings(options);
+  const ambient = readSwitch(options.guard, true, "guard");
   const parts = await openParts(options, runtime);
+  const guard = openGuard({ ambient, logger: parts.logger });
   const worker = new Worker({
     ...parts,
     definitions,
     settings,
     parseInput: (definition, input) => parseInput(definition.input, input, `The input of activity "${definition.name}"`),
-    enter: undefined,
+    guard,
     onEnded: (facts, terminal) => parts.waiters.tell(facts.id, facts.runId, terminal),
   });
   try {
     await worker.start();
   } catch (error) {
+    guard.close();
     await parts.store.close();
     throw error;
   }
@@ -145,6 +149,12 @@ function readCount(value: number | undefined, byDefault: number, least: number, 
   if (!Number.isInteger(value) || value < least)
     throw new PerdureError("invalid_argument", `The option ${what} of launch is ${String(value)}. Give a whole number from ${least}.`);
   return value;
+}
+
+function readSwitch(value: boolean | undefined, byDefault: boolean, what: string): boolean {
+  if (value !== undefined && typeof value !== "boolean")
+    throw new PerdureError("invalid_argument", `The option ${what} of launch is ${String(value)}. Give true or false.`);
+  return value ?? byDefault;
 }
 
 class OpenEngine implements Engine {

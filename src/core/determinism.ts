@@ -46,6 +46,22 @@ export function mismatch(options: {
   };
 }
 
+/** The code read or did something that a replay would not repeat, and was caught at it. */
+export function ambientUse(use: { readonly call: string; readonly instead: string; readonly stack: string }): Divergence {
+  const message = `The workflow called ${use.call}, which is not the same on a replay. Use ${use.instead} instead.`;
+  const where = userFrames(`at the call\n${use.stack}`);
+  return {
+    message,
+    report: [
+      message,
+      "",
+      "The run is parked, nothing was written. It goes on by itself when a worker starts whose code is put right.",
+      "Inside of steps and activities everything is allowed. The option guard of launch turns this check off.",
+      ...(where === "" ? [] : ["", "The call:", where]),
+    ].join("\n"),
+  };
+}
+
 /** Something happened outside of a turn: the code awaited something that perdure does not know. */
 export function foreignAwait(did: string, stack: string | undefined): Divergence {
   const message = `The workflow ${did} after waiting for something that is not durable (a promise, timer or callback that did not come from ctx).`;

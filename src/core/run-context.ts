@@ -110,6 +110,7 @@ export class RunContext implements WorkflowContext {
   }
 
   now(): Date {
+    this.#machine.admits("called ctx.now");
     return new Date(this.#machine.nowMs);
   }
 

@@ -34,8 +34,10 @@ export interface MachineOptions {
   readonly facts: RunFacts;
   /** Encodes an argument or result at once; throws `unserializable` with the path of the culprit. */
   readonly encode: (value: unknown, what: string) => string;
-  /** Calls the workflow function; the guard marks it as workflow code here. Default: calls it. */
+  /** Calls the workflow function or one of its abort listeners; the guard marks it as workflow code here. Default: calls it. */
   readonly enter?: ((call: () => void) => void) | undefined;
+  /** Is the code that is running the body of a step or activity? Default: never. */
+  readonly insideBody?: (() => boolean) | undefined;
   /** Told when the code is caught using ctx, returning or throwing outside of a turn: nothing else would wake the driver then. */
   readonly onFrozen?: (() => void) | undefined;
 }
@@ -84,9 +86,6 @@ const ignore = (): void => {};
 const noCommands: readonly Command[] = [];
 const noLogs: readonly LogLine[] = [];
 const waiting: TurnState = { state: "waiting" };
-
-/** The function whose frame shows in the stack of code that a step body runs, see `insideBody`. */
-export const bodyFrame = "perdureStepBody";
 
 export class RunMachine {
   readonly facts: RunFacts;
@@ -243,7 +242,7 @@ export class RunMachine {
   cancelScope(scope: Scope, error: Error): void {
     if (scope.closed || scope.cancelled !== undefined || !this.#admits("cancelled a scope")) return;
     const reached = scope.cancel(error);
-    for (const one of reached) one.abort();
+    this.#fireListeners(reached);
     this.#rejectAll(new Set(reached), error);
   }
 
@@ -259,7 +258,7 @@ export class RunMachine {
   }
 
   log(line: LogLine): void {
-    if (!this.replaying && this.#inTurn) (this.#logs ??= []).push(line);
+    if (this.#admits("called ctx.log") && !this.replaying) (this.#logs ??= []).push(line);
   }
 
   // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,21 +282,28 @@ export class RunMachine {
     else enter(call);
   }
 
+  #fireListeners(scopes: readonly Scope[]): void {
+    const fire = (): void => {
+      for (const scope of scopes) scope.abort();
+    };
+    // Listeners are called in the context of whoever aborts, which is not the workflow's when an event brings it about.
+    const { enter } = this.#options;
+    if (enter === undefined) fire();
+    else enter(fire);
+  }
+
   #settle(threw: boolean, value: unknown): void {
     if (!this.#inTurn) this.freeze(foreignAwait(threw ? "threw" : "returned", threw && value instanceof Error ? value.stack : undefined));
     else if (this.#divergence === undefined) this.#outcome = { threw, value };
   }
 
   #admits(did: string): boolean {
-    if (this.#inTurn && this.#divergence === undefined) return true;
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 50;
-    const { stack } = new Error(did);
-    Error.stackTraceLimit = stackTraceLimit;
-    if (stack?.includes(bodyFrame) === true) {
+    // Also within a turn: a body of this run may be going on in the same drain.
+    if (this.#options.insideBody?.() === true) {
       throw new PerdureError("context_misuse", "ctx was used inside a step body. A step does plain work and returns; call ctx from the workflow itself, or make the inner part a step of its own.");
     }
-    if (this.#outcome === undefined) this.freeze(foreignAwait(did, stack));
+    if (this.#inTurn && this.#divergence === undefined) return true;
+    if (this.#divergence === undefined && this.#outcome === undefined) this.freeze(foreignAwait(did, new Error(did).stack));
     return false;
   }
 
@@ -369,7 +375,7 @@ export class RunMachine {
   #cancelAll(error: Error): void {
     this.#cancelError ??= error;
     const reached = this.#root.cancel(error);
-    for (const scope of reached) scope.abort();
+    this.#fireListeners(reached);
     this.#rejectAll(new Set(reached), error);
   }
 

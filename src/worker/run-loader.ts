@@ -5,7 +5,9 @@ import type { Codec } from "../codec/codec.js";
 import { readEnvelope } from "../core/events.js";
 import { replayHistory, type HistoryLine } from "../core/replay.js";
 import { RunMachine, type RunFacts, type TurnState } from "../core/run-machine.js";
+import { insideBody } from "../platform/code-mark.js";
 import type { Runtime } from "../platform/runtime.js";
+import type { Guard } from "./guard.js";
 import type { Mail } from "./next-event.js";
 import { fieldOfEvent, fieldOfItem } from "./payload-fields.js";
 
@@ -13,8 +15,7 @@ export interface LoaderOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly codec: Codec;
-  /** Marks workflow code for the guards. */
-  readonly enter: ((call: () => void) => void) | undefined;
+  readonly guard: Guard;
 }
 
 /** Lines per read of a long history. */
@@ -36,14 +37,16 @@ export const factsOf = (run: Pick<ClaimedRun, "workflowId" | "runId" | "name" | 
   deadlineAt: run.deadlineAt,
 });
 
-export function makeMachine(options: Pick<LoaderOptions, "codec" | "enter">, definition: AnyWorkflow, facts: RunFacts, onFrozen: () => void): RunMachine {
-  return new RunMachine({
+export function makeMachine(options: Pick<LoaderOptions, "codec" | "guard">, definition: AnyWorkflow, facts: RunFacts, onFrozen: () => void): RunMachine {
+  const machine: RunMachine = new RunMachine({
     run: definition.run,
     facts,
     encode: (value, what) => options.codec.encode(value, what),
-    enter: options.enter,
+    enter: (call) => options.guard.enter(machine, call),
+    insideBody,
     onFrozen,
   });
+  return machine;
 }
 
 /** Reads a run's history and brings a fresh machine to where it ends. Rejects with `undecodable` if a line cannot be read. */

@@ -1,5 +1,6 @@
 import type { StepContext } from "../api/context-types.js";
 import { TimeoutError } from "../errors.js";
+import { runBody, runUnmarked } from "../platform/code-mark.js";
 import type { Runtime, TimerHandle } from "../platform/runtime.js";
 
 export interface BodyOptions {
@@ -36,7 +37,7 @@ export class Body {
     const { runtime, timeoutMs, run } = this.#options;
     if (timeoutMs !== null) this.#timer = runtime.setTimer(() => this.#timeOut(timeoutMs), timeoutMs);
     const io = new BodyContext(this, this.#options);
-    void perdureStepBody(run, io, (outcome) => this.#finish(outcome));
+    runBody(() => void execute(run, io, (outcome) => this.#finish(outcome)));
   }
 
   /** Fires the body's AbortSignal. Whoever aborts drops its outcome. */
@@ -63,7 +64,8 @@ export class Body {
     if (this.#done) return;
     this.#done = true;
     this.#timer?.cancel();
-    this.#options.onDone(outcome);
+    // What follows is the engine's doing, not the body's.
+    runUnmarked(() => this.#options.onDone(outcome));
   }
 }
 
@@ -82,8 +84,7 @@ class BodyContext implements StepContext {
   }
 }
 
-/** Its name is what the stack of code inside a body shows (core/run-machine.ts, `bodyFrame`): async frames included, so it must await the body itself. */
-async function perdureStepBody(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): Promise<void> {
+async function execute(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): Promise<void> {
   let outcome: BodyOutcome;
   try {
     const result = run(io);

@@ -1,3 +1,4 @@
+import { runUnmarked } from "../platform/code-mark.js";
 import type { Runtime } from "../platform/runtime.js";
 import type { RunDriver } from "./run-driver.js";
 
@@ -23,7 +24,8 @@ export class TurnLoop {
     if (this.#running) return;
     this.#running = true;
     this.#sliceBeganMs = this.#runtime.monotonicMs();
-    this.#runtime.drain(this.#round);
+    // It may be workflow code that sets this off (when it is caught at something): the turns that follow are not part of it.
+    runUnmarked(() => this.#runtime.drain(this.#round));
   }
 
   readonly #round = (): void => {

@@ -15,6 +15,7 @@ import type { Runtime, TimerHandle } from "../platform/runtime.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import type { GroupCommit } from "./group-commit.js";
+import type { Guard } from "./guard.js";
 import { Lease } from "./lease.js";
 import type { Arrival, Mail } from "./next-event.js";
 import { persist } from "./persist.js";
@@ -49,8 +50,7 @@ export interface WorkerOptions {
   readonly settings: WorkerSettings;
   readonly logger: Logger;
   readonly parseInput: (definition: AnyActivity, input: unknown) => unknown;
-  /** Marks workflow code for the guards. */
-  readonly enter: ((call: () => void) => void) | undefined;
+  readonly guard: Guard;
   /** A run of this worker has ended: those who wait for it need not ask the store. */
   readonly onEnded: (facts: RunFacts, terminal: HistoryRecord) => void;
 }
@@ -164,6 +164,7 @@ export class Worker implements DriverHost {
     for (const driver of [...this.#drivers.values(), ...this.#starting]) driver.drop(reason);
     this.#taskRunner.abortAll(reason);
     this.#warm.clear();
+    this.#options.guard.close();
     // What is in flight still counts; what the store does not take now is left to the next owner.
     this.commits.close();
     await this.commits.idle();
@@ -284,6 +285,7 @@ export class Worker implements DriverHost {
   }
 
   onEnded(driver: RunDriver, terminal: HistoryRecord): void {
+    this.#options.guard.ended(driver.machine);
     this.#options.onEnded(driver.machine.facts, terminal);
   }
 
