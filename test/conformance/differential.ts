@@ -89,7 +89,8 @@ async function runProgram(create: () => Promise<ConformanceTarget>, steps: reado
   try {
     const world: World = { target, state, sides: [await createSide(model, later), await createSide(subject, later)] };
     for (const [index, step] of steps.entries()) {
-      const [expected, actual] = await onBoth(world, (side) => takeStep(world, side, adapt(world, step), `step ${index}`));
+      const adapted = adapt(world, step);
+      const [expected, actual] = await onBoth(world, (side) => takeStep(world, side, adapted, `step ${index}`));
       assert.deepEqual(actual, expected, `the answers to step ${index} differ`);
       for (const kind of expected.map(kindOf)) seen.set(kind, (seen.get(kind) ?? 0) + 1);
       await onBoth(world, learnRuns);

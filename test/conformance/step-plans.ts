@@ -96,7 +96,10 @@ const next = fc.oneof<fc.MaybeWeightedArbitrary<NextPlan>[]>(
 const effects: fc.Arbitrary<EffectsPlan> = fc.record({
   lines: fc.nat(2),
   consumed: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { maxLength: 2 }),
-  tasks: fc.array(fc.record({ command, name: fc.constantFrom(...taskNames), delayed: fc.boolean() }), { maxLength: 2 }),
+  tasks: fc.uniqueArray(fc.record({ command, name: fc.constantFrom(...taskNames), delayed: fc.boolean() }), {
+    maxLength: 2,
+    selector: (task) => task.command,
+  }),
   withdrawn: fc.uniqueArray(command, { maxLength: 1 }),
   sawInbox: fc.boolean(),
   next,
