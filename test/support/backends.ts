@@ -1,4 +1,8 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Backend } from "perdure";
+import { sqlite } from "perdure/sqlite";
 import { memoryOn } from "../../src/backends/memory/memory.js";
 import { createMemoryState } from "../../src/backends/memory/state.js";
 
@@ -23,7 +27,20 @@ const inMemory: TestBackend = {
   },
 };
 
-export const backends: readonly TestBackend[] = [inMemory];
+const inSqlite: TestBackend = {
+  name: "SQLite",
+  create: async () => {
+    const folder = mkdtempSync(join(tmpdir(), "perdure-e2e-"));
+    return {
+      // A power cut is not what these tests are about, and waiting for the disk is most of what they would do.
+      backend: sqlite(join(folder, "a.db"), { synchronous: "normal" }),
+      dump: () => readdirSync(folder).map((name) => readFileSync(join(folder, name), "latin1")).join("\n"),
+      dispose: async () => rmSync(folder, { recursive: true, force: true }),
+    };
+  },
+};
+
+export const backends: readonly TestBackend[] = [inMemory, inSqlite];
 
 /** All strings and bytes that can be reached from a value. */
 function textOf(value: unknown, seen = new Set<unknown>()): string {
