@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { systemRuntime } from "../../src/platform/runtime.js";
+
+// From dist: a thread loads compiled files, and both sides must be of one build.
+const { sqlite } = (await import(`${process.cwd()}/dist/backends/sqlite/index.js`)) as typeof import("perdure/sqlite");
+const { backendConformance } = (await import(`${process.cwd()}/dist/testing/index.js`)) as typeof import("../../src/testing/index.js");
+
+const temporaryFile = (): { readonly path: string; readonly dispose: () => Promise<void> } => {
+  const folder = mkdtempSync(join(tmpdir(), "perdure-thread-"));
+  return { path: join(folder, "store.db"), dispose: async () => rmSync(folder, { recursive: true, force: true }) };
+};
+
+backendConformance({
+  name: "sqlite, in a thread",
+  describe,
+  it,
+  create: async () => {
+    const { path, dispose } = temporaryFile();
+    return { backend: sqlite(path, { thread: true }), dispose };
+  },
+  expectHints: true,
+});
+
+describe("a store in a thread", () => {
+  it("opens with the errors of the store itself", async () => {
+    const backend = sqlite(join(tmpdir(), "no-such-folder", "store.db"), { thread: true });
+    await expect(backend.open(systemRuntime())).rejects.toMatchObject({ name: "PerdureError", code: "backend_failed" });
+  });
+
+  it("refuses calls once it is closed", async () => {
+    const { path, dispose } = temporaryFile();
+    const store = await sqlite(path, { thread: true }).open(systemRuntime());
+    await store.close();
+    await expect(store.findRuns([{ workflowId: "a" }])).rejects.toMatchObject({ code: "closed" });
+    await dispose();
+  });
+});
