@@ -23,13 +23,19 @@ export const ambientGuard = sharedInstallation(() => {
 });
 
 /** `refused`: what a call with an effect answers when it is not carried out. Without it, the call is: the run is set aside, and its answer harms nobody. */
-function guard(owner: object | undefined, key: string, call: string, instead: string, refused?: (original: AnyFunction) => unknown): () => void {
+function guard(
+  owner: object | undefined,
+  key: string,
+  call: string,
+  instead: string,
+  refused?: (original: AnyFunction) => unknown,
+): () => void {
   const original = (owner as Record<string, unknown> | undefined)?.[key] as AnyFunction | undefined;
   if (owner === undefined || typeof original !== "function") return () => {};
   const guarded = function (this: unknown, ...args: unknown[]): unknown {
     const carryOut = currentWorkflow() === undefined || ask(call, instead, refused !== undefined);
     // By the owner, not by `this`: these are often called without one, and some demand it.
-    const answer = carryOut || refused === undefined ? Reflect.apply(original, owner, args) : refused(original);
+    const answer: unknown = carryOut || refused === undefined ? Reflect.apply(original, owner, args) : refused(original);
     return answer;
   };
   // Their own properties (util.promisify finds setTimeout's promise form by one), name and length.
@@ -81,7 +87,10 @@ function ask(call: string, instead: string, effect: boolean): boolean {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 30;
   // Frames: this one, the replacement's, then the caller's.
-  const frames = (new Error(call).stack ?? "").split("\n").filter((line) => /^\s*at /.test(line)).slice(2);
+  const frames = (new Error(call).stack ?? "")
+    .split("\n")
+    .filter((line) => /^\s*at /.test(line))
+    .slice(2);
   Error.stackTraceLimit = stackTraceLimit;
   const fromPackage = /[\\/]node_modules[\\/]|\(?(?:node|ext|bun):/.test(frames[0] ?? "");
   const carryOut = currentWorkflow()?.onAmbientUse({ call, instead, stack: frames.join("\n"), fromPackage, effect }) ?? true;

@@ -18,6 +18,8 @@ export interface AmbientUse {
 export interface LateRejection {
   readonly reason: unknown;
   handled: boolean;
+  /** How many workflows it may belong to, less those that have ended: 1 where the runtime says whose code it came from. */
+  suspects: number;
 }
 
 /** The workflow that a piece of code belongs to. */

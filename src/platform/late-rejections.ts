@@ -1,3 +1,4 @@
+import { listenOnBun } from "./bun-rejections.js";
 import { currentWorkflow, type LateRejection } from "./code-mark.js";
 import { currentHost } from "./load-builtin.js";
 import { sharedInstallation } from "./shared-installation.js";
@@ -8,14 +9,9 @@ import { sharedInstallation } from "./shared-installation.js";
  * Under `--unhandled-rejections=strict` Node ends the process before it asks anybody.
  */
 export const lateRejections = sharedInstallation(() => {
-  switch (currentHost().name) {
-    case "node":
-      return filterProcessEvents();
-    case "deno":
-      return preventWebEvents();
-    case "bun":
-      return () => {};
-  }
+  const { name } = currentHost();
+  if (name === "bun") return listenOnBun(kept);
+  return name === "deno" ? preventWebEvents() : filterProcessEvents();
 });
 
 const kept = new WeakMap<object, LateRejection>();
@@ -24,7 +20,7 @@ const kept = new WeakMap<object, LateRejection>();
 function keep(promise: object, reason: unknown): boolean {
   const workflow = currentWorkflow();
   if (workflow === undefined) return false;
-  const rejection: LateRejection = { reason, handled: false };
+  const rejection: LateRejection = { reason, handled: false, suspects: 1 };
   kept.set(promise, rejection);
   workflow.onLateRejection(rejection);
   return true;
@@ -38,13 +34,13 @@ function keepHandled(promise: object): boolean {
 
 /** On Node both events go through `process.emit`, and its answer says whether anybody was there to handle them. */
 function filterProcessEvents(): () => void {
-  const target = process as { emit: (event: string | symbol, ...args: any[]) => boolean };
+  const target = process as { emit: (event: string | symbol, ...args: unknown[]) => boolean };
   const own = Object.hasOwn(process, "emit");
   const { emit } = target;
-  const filter = function (this: unknown, event: string | symbol, ...args: any[]): boolean {
+  const filter = function (this: unknown, event: string | symbol, ...args: unknown[]): boolean {
     if (event === "unhandledRejection" && keep(args[1] as object, args[0])) return true;
     if (event === "rejectionHandled" && keepHandled(args[0] as object)) return true;
-    return Reflect.apply(emit, this, [event, ...args]) as boolean;
+    return Reflect.apply(emit, this, [event, ...args]);
   };
   target.emit = filter;
   return () => {

@@ -2,6 +2,7 @@ import type { Logger } from "../api/context-types.js";
 import { ambientUse } from "../core/determinism.js";
 import type { RunMachine } from "../core/run-machine.js";
 import { ambientGuard } from "../platform/ambient-guard.js";
+import { bracketing, openBracket } from "../platform/bun-rejections.js";
 import { runMarked, type AmbientUse, type LateRejection, type WorkflowMark } from "../platform/code-mark.js";
 import { lateRejections } from "../platform/late-rejections.js";
 
@@ -9,6 +10,8 @@ import { lateRejections } from "../platform/late-rejections.js";
 export interface Guard {
   /** Runs code of a workflow. */
   enter(machine: RunMachine, call: () => void): void;
+  /** Brackets turns of these runs: begun after it is called, drained before its answer is. Only where the runtime needs it; elsewhere the marks do. */
+  bracket(runs: readonly { readonly machine: RunMachine }[]): () => void;
   /** The run has ended: says what was rejected in it and never handled. */
   ended(machine: RunMachine): void;
   close(): void;
@@ -19,6 +22,8 @@ export interface GuardOptions {
   readonly ambient: boolean;
   readonly logger: Logger;
 }
+
+const nothing = (): void => {};
 
 export function openGuard(options: GuardOptions): Guard {
   const { ambient, logger } = options;
@@ -31,6 +36,7 @@ export function openGuard(options: GuardOptions): Guard {
   };
   return {
     enter: (machine, call) => runMarked(markOf(machine), call),
+    bracket: (runs) => (bracketing() ? openBracket(runs.map(({ machine }) => markOf(machine))) : nothing),
     ended: (machine) => marks.get(machine)?.end(),
     close() {
       for (const one of leave) one();
@@ -74,8 +80,15 @@ class RunMark implements WorkflowMark {
   end(): void {
     this.#ended = true;
     const { name, id } = this.#machine.facts;
-    for (const { handled, reason } of this.#late) {
-      if (!handled) this.#logger.warn(`A promise in run ${id} of workflow ${name} was rejected and never awaited: its error is lost.`, { workflow: name, id, error: reason });
+    for (const rejection of this.#late) {
+      const { reason } = rejection;
+      rejection.suspects--;
+      if (!rejection.handled && rejection.suspects <= 0)
+        this.#logger.warn(`A promise in run ${id} of workflow ${name} was rejected and never awaited: its error is lost.`, {
+          workflow: name,
+          id,
+          error: reason,
+        });
     }
     this.#late = [];
   }
@@ -85,6 +98,9 @@ class RunMark implements WorkflowMark {
     if (warned.has(place) || warned.size >= warnedMax) return;
     warned.add(place);
     const { name, id } = this.#machine.facts;
-    this.#logger.warn(`A package called ${call} in workflow code. If its answer decides what the workflow does, replays will differ: give it ${instead}.`, { workflow: name, id, stack });
+    this.#logger.warn(
+      `A package called ${call} in workflow code. If its answer decides what the workflow does, replays will differ: give it ${instead}.`,
+      { workflow: name, id, stack },
+    );
   }
 }

@@ -55,13 +55,19 @@ export async function loadRun(options: LoaderOptions, claimed: ClaimedRun, defin
   const lines = await readLines(options, claimed);
   const machine = makeMachine(options, definition, factsOf(claimed), onFrozen);
   if (lines.length === 0) return { machine, lastAt: claimed.createdAt, state: { state: "waiting" } };
-  const state = await replayHistory({
-    machine,
-    lines,
-    decode: (line) => decodeLine(codec, line),
-    drain: (callback) => runtime.drain(callback),
-    breathe: (callback) => runtime.yieldToLoop(callback),
-  });
+  let close = (): void => {};
+  const drain = (callback: () => void): void =>
+    runtime.drain(() => {
+      close();
+      close = options.guard.bracket([{ machine }]);
+      callback();
+    });
+  const breathe = (callback: () => void): void => {
+    close();
+    close = () => {};
+    runtime.yieldToLoop(() => drain(callback));
+  };
+  const state = await replayHistory({ machine, lines, decode: (line) => decodeLine(codec, line), drain, breathe }).finally(() => close());
   return { machine, lastAt: lines.at(-1)?.at ?? claimed.createdAt, state };
 }
 

@@ -1,5 +1,6 @@
 import { runUnmarked } from "../platform/code-mark.js";
 import type { Runtime } from "../platform/runtime.js";
+import type { Guard } from "./guard.js";
 import type { RunDriver } from "./run-driver.js";
 
 /** Turns take at most this long before the event loop gets its share: without it a loaded worker stalls timers and I/O for hundreds of milliseconds. */
@@ -11,12 +12,14 @@ const sliceMs = 5;
  */
 export class TurnLoop {
   readonly #runtime: Runtime;
+  readonly #guard: Guard;
   #ready: RunDriver[] = [];
   #running = false;
   #sliceBeganMs = 0;
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Runtime, guard: Guard) {
     this.#runtime = runtime;
+    this.#guard = guard;
   }
 
   schedule(driver: RunDriver): void {
@@ -31,9 +34,14 @@ export class TurnLoop {
   readonly #round = (): void => {
     const ready = this.#ready;
     this.#ready = [];
+    const close = this.#guard.bracket(ready);
     const begun = ready.filter((driver) => driver.beginTurn());
-    if (begun.length === 0) return this.#next();
+    if (begun.length === 0) {
+      close();
+      return this.#next();
+    }
     this.#runtime.drain(() => {
+      close();
       for (const driver of begun) driver.endTurn();
       this.#next();
     });

@@ -104,7 +104,7 @@ export class Worker implements DriverHost {
     this.codec = codec;
     this.commits = commits;
     this.#names = [...definitions.workflows.keys()];
-    this.#turns = new TurnLoop(runtime);
+    this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({
       store,
