@@ -67,7 +67,8 @@ export class ClientCore {
 
   async start<R>(def: WorkflowRef<any, R>, input: unknown, options: StartOptions = {}): Promise<Handle<R>> {
     this.#checkOpen();
-    if ((def as Partial<typeof def> | undefined)?.kind !== "workflow") throw new PerdureError("invalid_argument", "start takes a workflow (or workflowRef) as its first argument.");
+    if ((def as Partial<typeof def> | undefined)?.kind !== "workflow")
+      throw new PerdureError("invalid_argument", "start takes a workflow (or workflowRef) as its first argument.");
     checkOptionsObject(options, `start of workflow "${def.name}"`, ["id", "timeout", "delay", "send"]);
     const prepared = await this.#prepare(def, input, options);
     const { workflowId, runId } = prepared.run;
@@ -100,7 +101,8 @@ export class ClientCore {
 
   async send(target: RunTarget, id: string, message: Message<any, any>, value: unknown, options: SendOptions = {}): Promise<void> {
     this.#checkOpen();
-    if ((message as Partial<typeof message> | undefined)?.kind !== "message") throw new PerdureError("invalid_argument", "send takes a message definition as its first argument.");
+    if ((message as Partial<typeof message> | undefined)?.kind !== "message")
+      throw new PerdureError("invalid_argument", "send takes a message definition as its first argument.");
     if (options.key !== undefined) checkName(options.key, "the key of a message");
     const { item } = await this.#sealMessage(message, value, id);
     await this.#deliver(target, id, item, options.key === undefined ? `send/${this.runtime.uuid()}` : `key/${options.key}`);
@@ -108,7 +110,8 @@ export class ClientCore {
 
   async cancel(target: RunTarget, id: string, reason: string | undefined): Promise<void> {
     this.#checkOpen();
-    if (reason !== undefined && typeof reason !== "string") throw new PerdureError("invalid_argument", "The reason of a cancel must be a string.");
+    if (reason !== undefined && typeof reason !== "string")
+      throw new PerdureError("invalid_argument", "The reason of a cancel must be a string.");
     const text = this.#options.codec.encode(reason, "the reason of the cancel");
     const payload = await this.#seal(text, id, payloadFields.cancel);
     await this.#deliver(target, id, { kind: "cancel", name: "", command: null, attempt: null, payload }, `cancel/${this.runtime.uuid()}`);
@@ -150,7 +153,9 @@ export class ClientCore {
     let before: number | undefined;
     let left = filter.limit ?? Infinity;
     while (left > 0) {
-      const page = await this.#persist(() => store.listRuns({ name: filter.name, workflowIdPrefix: filter.idPrefix, before, limit: listPage }));
+      const page = await this.#persist(() =>
+        store.listRuns({ name: filter.name, workflowIdPrefix: filter.idPrefix, before, limit: listPage }),
+      );
       for (const run of page) {
         if (wanted?.has(statusOf(run, store.now())) === false) continue;
         yield infoOf(run, store.now());
@@ -208,7 +213,13 @@ export class ClientCore {
     });
     if (start.dueAt === null && worker?.accepts(def.name) === true) {
       try {
-        return await worker.startEagerly({ run: start.run, inputText: start.text, input: start.input, messages: start.messages, operation });
+        return await worker.startEagerly({
+          run: start.run,
+          inputText: start.text,
+          input: start.input,
+          messages: start.messages,
+          operation,
+        });
       } catch (error) {
         if (!isUnknownOutcome(error)) throw error;
         // It may be stored, and then it is this worker's. The start finds itself by its run id.
@@ -247,7 +258,8 @@ export class ClientCore {
   // Messages. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #sealEnvelope(envelope: Envelope, workflowId: string): Promise<Sealed> {
-    if ((envelope as Partial<Envelope> | undefined)?.kind !== "envelope") throw new PerdureError("invalid_argument", "The option send of a start takes messages made by message.of(value).");
+    if ((envelope as Partial<Envelope> | undefined)?.kind !== "envelope")
+      throw new PerdureError("invalid_argument", "The option send of a start takes messages made by message.of(value).");
     return this.#sealMessage(envelope.message, envelope.value, workflowId);
   }
 
@@ -280,7 +292,12 @@ export class ClientCore {
       case "not_found":
         throw notFound(id);
       case "not_running":
-        if (unknown) throw new PerdureError("outcome_unknown", `It is not known whether run "${id}" took what was sent: the store gave no answer, and the run has ended since.`, { details: { id } });
+        if (unknown)
+          throw new PerdureError(
+            "outcome_unknown",
+            `It is not known whether run "${id}" took what was sent: the store gave no answer, and the run has ended since.`,
+            { details: { id } },
+          );
         throw new PerdureError("not_running", `Run "${id}" has ended, so it takes nothing any more.`, { details: { id } });
       default:
         outcome satisfies never;
@@ -319,7 +336,12 @@ export class ClientCore {
   }
 
   async #persist<T>(call: () => Promise<T>): Promise<T> {
-    const result = await persist({ runtime: this.runtime, call: async () => ({ value: await call() }), stopped: () => this.#closed, onTrouble: (error) => this.#options.logger.warn("The store is out of reach; trying again.", { error }) });
+    const result = await persist({
+      runtime: this.runtime,
+      call: async () => ({ value: await call() }),
+      stopped: () => this.#closed,
+      onTrouble: (error) => this.#options.logger.warn("The store is out of reach; trying again.", { error }),
+    });
     if (result === undefined) throw closedError();
     return result.value;
   }
@@ -330,4 +352,7 @@ export class ClientCore {
 }
 
 const closedError = (): PerdureError => new PerdureError("closed", "The engine or client was closed. Launch or connect again.");
-const notFound = (id: string): PerdureError => new PerdureError("not_found", `There is no run "${id}". Check the id, and that this store is the one it was started in.`, { details: { id } });
+const notFound = (id: string): PerdureError =>
+  new PerdureError("not_found", `There is no run "${id}". Check the id, and that this store is the one it was started in.`, {
+    details: { id },
+  });

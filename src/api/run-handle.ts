@@ -27,7 +27,9 @@ export class RunHandleImpl<R> implements Handle<R> {
       const ended = await (givenUp === undefined ? end : Promise.race([end, givenUp.promise]));
       if (ended === "timeout") {
         if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
-        throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, { details: { id: this.id } });
+        throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
+          details: { id: this.id },
+        });
       }
       return (await this.#resultOf(ended)) as R;
     } finally {
@@ -64,9 +66,15 @@ export class RunHandleImpl<R> implements Handle<R> {
       case "continued":
         return data;
       case "failed":
-        throw new RunFailedError(`Run "${this.id}" failed: ${data instanceof Error ? data.message : String(data)}`, { cause: data, details: { id: this.id } });
+        throw new RunFailedError(`Run "${this.id}" failed: ${data instanceof Error ? data.message : String(data)}`, {
+          cause: data,
+          details: { id: this.id },
+        });
       case "cancelled":
-        throw new CancelledError(data instanceof Error ? data.message : `Run "${this.id}" was cancelled.`, { cause: data, details: { id: this.id } });
+        throw new CancelledError(data instanceof Error ? data.message : `Run "${this.id}" was cancelled.`, {
+          cause: data,
+          details: { id: this.id },
+        });
       case "terminated":
         throw new PerdureError("terminated", `Run "${this.id}" was terminated.`, { details: { id: this.id } });
       default:
@@ -80,8 +88,10 @@ export class RunHandleImpl<R> implements Handle<R> {
     let cancel = (): void => undefined;
     const promise = new Promise<"timeout">((resolve, reject) => {
       const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "the timeout of handle.result");
-      const timer = timeoutMs === undefined ? undefined : this.#core.runtime.setTimer(() => resolve("timeout"), timeoutMs, { keepAlive: true });
-      const onAbort = (): void => reject(signal?.reason instanceof Error ? signal.reason : new CancelledError("The wait for the result was aborted."));
+      const timer =
+        timeoutMs === undefined ? undefined : this.#core.runtime.setTimer(() => resolve("timeout"), timeoutMs, { keepAlive: true });
+      const onAbort = (): void =>
+        reject(signal?.reason instanceof Error ? signal.reason : new CancelledError("The wait for the result was aborted."));
       if (signal?.aborted === true) onAbort();
       signal?.addEventListener("abort", onAbort, { once: true });
       cancel = () => {

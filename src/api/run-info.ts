@@ -60,7 +60,12 @@ export async function readHistory(codec: Codec, workflowId: string, records: rea
       data: text === undefined ? undefined : isFailure(envelope) ? codec.decodeError(text) : codec.decode(text),
       commands: isTerminal(envelope)
         ? []
-        : envelope.commands.map(([kind, name, dueAt]) => ({ number: ++number, kind, name, dueAt: dueAt === undefined ? undefined : new Date(dueAt) })),
+        : envelope.commands.map(([kind, name, dueAt]) => ({
+            number: ++number,
+            kind,
+            name,
+            dueAt: dueAt === undefined ? undefined : new Date(dueAt),
+          })),
       withdrawn: isTerminal(envelope) ? undefined : envelope.withdrawn,
     });
   }
@@ -68,9 +73,18 @@ export async function readHistory(codec: Codec, workflowId: string, records: rea
 }
 
 const isFailure = (envelope: EventEnvelope): boolean =>
-  envelope.kind === "operation_failed" || envelope.kind === "attempt_failed" || envelope.kind === "run_failed" || envelope.kind === "run_cancelled";
+  envelope.kind === "operation_failed" ||
+  envelope.kind === "attempt_failed" ||
+  envelope.kind === "run_failed" ||
+  envelope.kind === "run_cancelled";
 
-const waitKinds: Readonly<Record<CommandKind, WaitingFor["kind"]>> = { step: "step", activity: "activity", sleep: "timer", scope_timeout: "timer", receive: "message" };
+const waitKinds: Readonly<Record<CommandKind, WaitingFor["kind"]>> = {
+  step: "step",
+  activity: "activity",
+  sleep: "timer",
+  scope_timeout: "timer",
+  receive: "message",
+};
 
 /** What a history says that its run is waiting for: operations that were asked for and have not settled. */
 export function waitsOf(events: readonly HistoryEvent[]): WaitingFor[] {
@@ -79,7 +93,8 @@ export function waitsOf(events: readonly HistoryEvent[]): WaitingFor[] {
     if (event.command !== undefined) {
       const wait = waits.get(event.command);
       if (event.kind !== "attempt_failed") waits.delete(event.command);
-      else if (wait !== undefined) waits.set(event.command, { ...wait, attempt: (event.attempt ?? 0) + 1, until: event.retryAt, lastError: errorInfo(event.data) });
+      else if (wait !== undefined)
+        waits.set(event.command, { ...wait, attempt: (event.attempt ?? 0) + 1, until: event.retryAt, lastError: errorInfo(event.data) });
     }
     for (const { number, kind, name, dueAt } of event.commands) {
       const attempt = kind === "step" || kind === "activity" ? 1 : undefined;

@@ -10,7 +10,18 @@
  */
 import type { Runtime } from "../platform/runtime.js";
 import type { Operation, Outcome } from "./operations.js";
-import type { ClaimedRun, ClaimedTask, HistoryRecord, InboxRecord, RunKey, RunOutcome, RunRecord, RunStatus, TaskKey, WorkerKey } from "./records.js";
+import type {
+  ClaimedRun,
+  ClaimedTask,
+  HistoryRecord,
+  InboxRecord,
+  RunKey,
+  RunOutcome,
+  RunRecord,
+  RunStatus,
+  TaskKey,
+  WorkerKey,
+} from "./records.js";
 
 /** What users hand to `launch` and `connect`: a description of a store that is not open yet. */
 export interface Backend {
@@ -28,7 +39,9 @@ export interface Store {
 
   // writes
   /** Applies the operations in order in one commit; the outcome at an index belongs to the operation at that index. */
-  apply<const Operations extends readonly Operation[]>(operations: Operations): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }>;
+  apply<const Operations extends readonly Operation[]>(
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }>;
 
   // workers and their leases
   /** Enters a worker process; it holds its runs and tasks as long as its lease and its liveness lock last. */

@@ -8,7 +8,11 @@ import { PerdureError, type ErrorCode } from "../errors.js";
 export class StoreFailure extends PerdureError {
   readonly outcome: "none" | "unknown";
   readonly transient: boolean;
-  constructor(code: ErrorCode, message: string, options: { readonly outcome: "none" | "unknown"; readonly transient: boolean; readonly cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { readonly outcome: "none" | "unknown"; readonly transient: boolean; readonly cause?: unknown },
+  ) {
     super(code, message, "cause" in options ? { cause: options.cause } : {});
     this.name = "StoreFailure";
     this.outcome = options.outcome;

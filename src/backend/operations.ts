@@ -70,7 +70,13 @@ export interface StartOperation {
 }
 
 export type StartOutcome =
-  | { readonly status: "started"; readonly key: RunKey; readonly createdAt: number; /** Is it still owned by the eager worker? */ readonly owned: boolean; readonly inboxCount: number }
+  | {
+      readonly status: "started";
+      readonly key: RunKey;
+      readonly createdAt: number;
+      /** Is it still owned by the eager worker? */ readonly owned: boolean;
+      readonly inboxCount: number;
+    }
   /** The newest run of this workflow id. If its `runId` is that of the operation, an earlier attempt of this very start got through. */
   | { readonly status: "exists"; readonly run: RunRecord };
 
@@ -84,7 +90,11 @@ export interface TurnOperation {
 }
 
 export type TurnOutcome =
-  | { readonly status: "committed"; /** False once the run was given up, parked or ended. */ readonly owned: boolean; readonly inboxCount: number }
+  | {
+      readonly status: "committed";
+      /** False once the run was given up, parked or ended. */ readonly owned: boolean;
+      readonly inboxCount: number;
+    }
   /** Somebody else has the run (or it has ended): drop everything about it. */
   | { readonly status: "fenced" }
   /** The end was refused: deliver what has arrived first. */
@@ -109,7 +119,13 @@ export interface ClaimFor {
 }
 
 export type SendOutcome =
-  | { readonly status: "sent"; readonly key: RunKey; readonly position: number; readonly claimed: ClaimedRun | null; /** Who drives the run, if somebody does. */ readonly owner: WorkerKey | null }
+  | {
+      readonly status: "sent";
+      readonly key: RunKey;
+      readonly position: number;
+      readonly claimed: ClaimedRun | null;
+      /** Who drives the run, if somebody does. */ readonly owner: WorkerKey | null;
+    }
   | { readonly status: "duplicate" }
   | { readonly status: "not_running" }
   | { readonly status: "not_found" };
@@ -125,7 +141,13 @@ export interface FinishTaskOperation {
 }
 
 export type FinishTaskOutcome =
-  | { readonly status: "finished"; readonly runKey: RunKey; readonly position: number; readonly claimed: ClaimedRun | null; readonly owner: WorkerKey | null }
+  | {
+      readonly status: "finished";
+      readonly runKey: RunKey;
+      readonly position: number;
+      readonly claimed: ClaimedRun | null;
+      readonly owner: WorkerKey | null;
+    }
   /** The task was withdrawn, taken over, or its run has ended: the outcome is dropped. */
   | { readonly status: "gone" };
 

@@ -7,7 +7,6 @@ import { isPerdureError, type PerdureError } from "../errors.js";
 import { swapped } from "./binary.js";
 import type { ErrorClass } from "./error-registry.js";
 import { jsonCodec } from "./json-codec.js";
-import { roundTrip, snapshot } from "./snapshot.js";
 
 const codec = jsonCodec();
 const there = (value: unknown): string => codec.encode(value, "the value");
@@ -251,22 +250,6 @@ describe("round trip", () => {
       }),
       { numRuns: 300 },
     );
-  });
-});
-
-describe("snapshot", () => {
-  it("is independent of what happens to the value later", () => {
-    const value = { list: [1], at: new Date(1) };
-    const { text, value: copy } = snapshot(codec, value, "the input");
-    value.list.push(2);
-    value.at.setTime(2);
-    expect(copy).toEqual({ list: [1], at: new Date(1) });
-    expect(codec.decode(text)).toEqual(copy);
-  });
-
-  it("gives primitives as they are, after checking them", () => {
-    for (const value of [undefined, null, -0, "text", 12n, true]) expect(roundTrip(codec, value, "x")).toBe(value);
-    expect(thrownBy(() => roundTrip(codec, () => 1, "x")).code).toBe("unserializable");
   });
 });
 

@@ -12,7 +12,9 @@ const describe = (command: CommandRecord | undefined): string => (command === un
 /** Lines of the user's own code: perdure's and the runtime's own frames say nothing to them. */
 export function userFrames(stack: string | undefined): string {
   const lines = (stack ?? "").split("\n").slice(1);
-  const own = lines.filter((line) => !/[\\/]perdure[\\/](dist|src)[\\/]|[\\/](dist|src)[\\/]core[\\/]|node:internal|^\s*at new Promise/.test(line));
+  const own = lines.filter(
+    (line) => !/[\\/]perdure[\\/](dist|src)[\\/]|[\\/](dist|src)[\\/]core[\\/]|node:internal|^\s*at new Promise/.test(line),
+  );
   return (own.length > 0 ? own : lines).slice(0, 8).join("\n");
 }
 

@@ -60,7 +60,8 @@ export function writeEnvelope(envelope: EventEnvelope): string {
   if (!("commands" in envelope) || envelope.commands.length > 0) return JSON.stringify(envelope);
   if (envelope.withdrawn !== undefined) return JSON.stringify({ ...envelope, commands: undefined });
   // The commonest lines by far; an own property that is left out would cost a copy of the whole.
-  if (envelope.kind === "operation_completed" || envelope.kind === "timer_fired") return `{"kind":"${envelope.kind}","command":${envelope.command}}`;
+  if (envelope.kind === "operation_completed" || envelope.kind === "timer_fired")
+    return `{"kind":"${envelope.kind}","command":${envelope.command}}`;
   return JSON.stringify({ ...envelope, commands: undefined });
 }
 
@@ -72,10 +73,21 @@ export function readEnvelope(text: string): EventEnvelope {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new PerdureError("undecodable", "A line of history is not JSON: the database was changed or damaged by something else.", { cause });
+    throw new PerdureError("undecodable", "A line of history is not JSON: the database was changed or damaged by something else.", {
+      cause,
+    });
   }
-  if (typeof value !== "object" || value === null || !("kind" in value) || typeof value.kind !== "string" || !Object.hasOwn(kinds, value.kind)) {
-    throw new PerdureError("undecodable", `A line of history has an unknown kind: it was written by a newer version of perdure, so upgrade this worker. ${text.slice(0, 100)}`);
+  if (
+    typeof value !== "object" ||
+    value === null ||
+    !("kind" in value) ||
+    typeof value.kind !== "string" ||
+    !Object.hasOwn(kinds, value.kind)
+  ) {
+    throw new PerdureError(
+      "undecodable",
+      `A line of history has an unknown kind: it was written by a newer version of perdure, so upgrade this worker. ${text.slice(0, 100)}`,
+    );
   }
   const envelope = value as EventEnvelope;
   if (!isTerminal(envelope) && envelope.commands === undefined) (envelope as { commands: readonly CommandRecord[] }).commands = noCommands;
@@ -89,7 +101,14 @@ export type TurnEvent =
   | { readonly kind: "operation_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly error: unknown }
   | { readonly kind: "attempt_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly retryAt: number }
   | { readonly kind: "timer_fired"; readonly at: number; readonly command: number }
-  | { readonly kind: "message_received"; readonly at: number; readonly command: number; readonly name: string; readonly position: number; readonly value: unknown }
+  | {
+      readonly kind: "message_received";
+      readonly at: number;
+      readonly command: number;
+      readonly name: string;
+      readonly position: number;
+      readonly value: unknown;
+    }
   | { readonly kind: "cancel_requested"; readonly at: number; readonly position: number; readonly reason: string | undefined }
   | { readonly kind: "deadline_passed"; readonly at: number };
 

@@ -11,7 +11,9 @@ export const nameLengthMax = 1000;
 export function checkName(value: unknown, what: string): asserts value is string {
   const problem = problemOf(value);
   if (problem === undefined) return;
-  throw new PerdureError("invalid_id", `${what} ${problem}. Give a non-empty string of at most ${nameLengthMax} characters.`, { details: { what } });
+  throw new PerdureError("invalid_id", `${what} ${problem}. Give a non-empty string of at most ${nameLengthMax} characters.`, {
+    details: { what },
+  });
 }
 
 function problemOf(value: unknown): string | undefined {

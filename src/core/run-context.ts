@@ -53,7 +53,8 @@ export class RunContext implements WorkflowContext {
 
   step<T>(name: string, run: (io: StepContext) => T | PromiseLike<T>, options?: StepOptions): Promise<T> {
     checkName(name, "the name of a step");
-    if (typeof run !== "function") throw new PerdureError("invalid_argument", `ctx.step("${name}", …) takes a function as its second argument, not ${typeof run}.`);
+    if (typeof run !== "function")
+      throw new PerdureError("invalid_argument", `ctx.step("${name}", …) takes a function as its second argument, not ${typeof run}.`);
     const what = `step "${name}"`;
     const machine = this.#machine;
     return machine.issue<T>(this.#scope, {
@@ -68,7 +69,8 @@ export class RunContext implements WorkflowContext {
   }
 
   activity<I, R>(def: ActivityRef<I, R>, ...args: Args<NoInfer<I>, CallOptions>): Promise<R> {
-    if ((def as Partial<typeof def> | undefined)?.kind !== "activity") throw new PerdureError("invalid_argument", "ctx.activity takes an activity (or activityRef) as its first argument.");
+    if ((def as Partial<typeof def> | undefined)?.kind !== "activity")
+      throw new PerdureError("invalid_argument", "ctx.activity takes an activity (or activityRef) as its first argument.");
     const machine = this.#machine;
     const [input, call] = args as [unknown, CallOptions?];
     const defaults = (def as Partial<AnyActivity>).options;
@@ -99,7 +101,10 @@ export class RunContext implements WorkflowContext {
     return this.#receive<V | O>([message.name], undefined, wait);
   }
 
-  receiveAny<M extends Readonly<Record<string, Message<any, any>>>, const O = never>(messages: M, wait?: Wait<O>): Promise<Received<M> | O> {
+  receiveAny<M extends Readonly<Record<string, Message<any, any>>>, const O = never>(
+    messages: M,
+    wait?: Wait<O>,
+  ): Promise<Received<M> | O> {
     const keys = new Map<string, string>();
     for (const [key, message] of Object.entries(messages)) {
       checkMessage(message, `ctx.receiveAny, at "${key}",`);
@@ -153,7 +158,10 @@ export class RunContext implements WorkflowContext {
     try {
       const result = await run(new RunContext(this.#machine, scope) as unknown as WorkflowContext);
       if (scope.used === 0) {
-        throw new PerdureError("context_misuse", "A scope used none of its own ctx, so nothing in it could be cancelled or shielded. Use the ctx that the scope's function is given, not the outer one.");
+        throw new PerdureError(
+          "context_misuse",
+          "A scope used none of its own ctx, so nothing in it could be cancelled or shielded. Use the ctx that the scope's function is given, not the outer one.",
+        );
       }
       return result;
     } finally {
@@ -171,14 +179,21 @@ export class RunContext implements WorkflowContext {
     const name = names.join(" | ");
     const dueAt = wait === undefined ? null : machine.nowMs + parseDuration(wait.timeout, `the timeout of ctx.receive("${name}")`);
     const otherwise = wait !== undefined && Object.hasOwn(wait, "otherwise") ? { value: wait.otherwise } : undefined;
-    return machine.issue<T>(this.#scope, { kind: "receive", number: machine.nextNumber, name, dueAt, messages: names }, { keys, otherwise });
+    return machine.issue<T>(
+      this.#scope,
+      { kind: "receive", number: machine.nextNumber, name, dueAt, messages: names },
+      { keys, otherwise },
+    );
   }
 }
 
-const readTimeout = (timeout: Duration | undefined, what: string): number | null => (timeout === undefined ? null : parseDuration(timeout, `the timeout of ${what}`));
+const readTimeout = (timeout: Duration | undefined, what: string): number | null =>
+  timeout === undefined ? null : parseDuration(timeout, `the timeout of ${what}`);
 
 function checkMessage(message: Message<any, any>, where: string): void {
-  if ((message as Partial<typeof message> | undefined)?.kind !== "message") throw new PerdureError("invalid_argument", `${where} takes a message definition: message<…>("name").`);
+  if ((message as Partial<typeof message> | undefined)?.kind !== "message")
+    throw new PerdureError("invalid_argument", `${where} takes a message definition: message<…>("name").`);
 }
 
-const toError = (reason: unknown): Error => (reason instanceof Error ? reason : new PerdureError("cancelled", `The scope was cancelled: ${String(reason)}`));
+const toError = (reason: unknown): Error =>
+  reason instanceof Error ? reason : new PerdureError("cancelled", `The scope was cancelled: ${String(reason)}`);

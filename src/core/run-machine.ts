@@ -162,7 +162,9 @@ export class RunMachine {
       }
       case "cancel_requested":
         return this.#cancelAll(
-          new CancelledError(event.reason === undefined ? "The run was cancelled." : `The run was cancelled: ${event.reason}`, { details: { reason: event.reason } }),
+          new CancelledError(event.reason === undefined ? "The run was cancelled." : `The run was cancelled: ${event.reason}`, {
+            details: { reason: event.reason },
+          }),
         );
       case "deadline_passed":
         return this.#cancelAll(new TimeoutError("The run took longer than its timeout."));
@@ -207,7 +209,10 @@ export class RunMachine {
     scope.used++;
     if (!this.#admits(`called ctx for ${command.kind} "${command.name}"`)) return new Promise<T>(ignore);
     const refusal = scope.closed
-      ? new PerdureError("context_misuse", `ctx was used for ${command.kind} "${command.name}" after its scope had ended. Await everything that a scope starts inside of it.`)
+      ? new PerdureError(
+          "context_misuse",
+          `ctx was used for ${command.kind} "${command.name}" after its scope had ended. Await everything that a scope starts inside of it.`,
+        )
       : scope.cancelled;
     if (refusal !== undefined) {
       const refused = Promise.reject<T>(refusal);
@@ -228,7 +233,17 @@ export class RunMachine {
   /** Enters a command that settles no promise: it calls back when its time has come. */
   issueTimer(scope: Scope, command: Command, onFired: () => void): void {
     if (this.#admits("opened a scope") && this.#enter(command)) {
-      this.#add({ command, scope, promise: undefined, resolve: onFired, reject: ignore, keys: undefined, otherwise: undefined, attempt: 1, retryAt: null });
+      this.#add({
+        command,
+        scope,
+        promise: undefined,
+        resolve: onFired,
+        reject: ignore,
+        keys: undefined,
+        otherwise: undefined,
+        attempt: 1,
+        retryAt: null,
+      });
     }
   }
 
@@ -300,7 +315,10 @@ export class RunMachine {
   #admits(did: string): boolean {
     // Also within a turn: a body of this run may be going on in the same drain.
     if (this.#options.insideBody?.() === true) {
-      throw new PerdureError("context_misuse", "ctx was used inside a step body. A step does plain work and returns; call ctx from the workflow itself, or make the inner part a step of its own.");
+      throw new PerdureError(
+        "context_misuse",
+        "ctx was used inside a step body. A step does plain work and returns; call ctx from the workflow itself, or make the inner part a step of its own.",
+      );
     }
     if (this.#inTurn && this.#divergence === undefined) return true;
     if (this.#divergence === undefined && this.#outcome === undefined) this.freeze(foreignAwait(did, new Error(did).stack));
@@ -312,7 +330,9 @@ export class RunMachine {
     if (this.#recorded !== undefined) {
       const recorded = this.#recorded[this.#recordedIndex];
       if (recorded === undefined || recorded[0] !== command.kind || recorded[1] !== command.name) {
-        this.freeze(mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }));
+        this.freeze(
+          mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }),
+        );
         return false;
       }
       this.#recordedIndex++;

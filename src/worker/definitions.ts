@@ -12,14 +12,24 @@ export function definitionsOf(workflows: readonly AnyWorkflow[], activities: rea
   return { workflows: byName(workflows, "workflow"), activities: byName(activities, "activity") };
 }
 
-function byName<D extends { readonly kind: string; readonly name: string; readonly run: unknown }>(definitions: readonly D[], kind: D["kind"]): ReadonlyMap<string, D> {
+function byName<D extends { readonly kind: string; readonly name: string; readonly run: unknown }>(
+  definitions: readonly D[],
+  kind: D["kind"],
+): ReadonlyMap<string, D> {
   const map = new Map<string, D>();
   for (const definition of definitions) {
     if ((definition as Partial<D> | undefined)?.kind !== kind || typeof definition.run !== "function") {
-      throw new PerdureError("invalid_argument", `launch was given something else than ${kind} definitions among its ${kind === "workflow" ? "workflows" : "activities"}. Make them with ${kind}(name, run).`);
+      throw new PerdureError(
+        "invalid_argument",
+        `launch was given something else than ${kind} definitions among its ${kind === "workflow" ? "workflows" : "activities"}. Make them with ${kind}(name, run).`,
+      );
     }
     if (map.has(definition.name)) {
-      throw new PerdureError("duplicate_definition", `Two ${kind} definitions have the name "${definition.name}". Runs find their code by name, so give each its own.`, { details: { name: definition.name } });
+      throw new PerdureError(
+        "duplicate_definition",
+        `Two ${kind} definitions have the name "${definition.name}". Runs find their code by name, so give each its own.`,
+        { details: { name: definition.name } },
+      );
     }
     map.set(definition.name, definition);
   }

@@ -30,7 +30,11 @@ export interface DriverHost {
     outcome: BodyOutcome,
     what: string,
     context: PayloadContext,
-    done: (encoded: { readonly text: string; readonly payload: Payload; readonly failure: { readonly error: unknown } | undefined }) => void,
+    done: (encoded: {
+      readonly text: string;
+      readonly payload: Payload;
+      readonly failure: { readonly error: unknown } | undefined;
+    }) => void,
   ): void;
   /** Calls again with back-off while the store is out of reach. Undefined if the worker closes first. */
   persistently<T>(call: () => Promise<T>): Promise<T | undefined>;

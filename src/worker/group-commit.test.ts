@@ -6,7 +6,8 @@ import { systemRuntime } from "../platform/runtime.js";
 import { GroupCommit } from "./group-commit.js";
 
 const resume = (workflowId: string): ResumeOperation => ({ type: "resume", target: { workflowId } });
-const idOf = (operation: Operation): string => (operation.type === "resume" && "workflowId" in operation.target ? operation.target.workflowId : "");
+const idOf = (operation: Operation): string =>
+  operation.type === "resume" && "workflowId" in operation.target ? operation.target.workflowId : "";
 const failure = (outcome: "none" | "unknown", transient: boolean) => new StoreFailure("backend_failed", "no", { outcome, transient });
 
 /** A group commit over a store that does nothing but what `apply` is told to. */
@@ -39,7 +40,10 @@ describe("group commit", () => {
     const later: Promise<unknown>[] = [];
     await Promise.all(["a", "b"].map((id) => commits.submit(resume(id))));
     await Promise.all(later);
-    expect(batches).toEqual([["a", "b"], ["c", "d"]]);
+    expect(batches).toEqual([
+      ["a", "b"],
+      ["c", "d"],
+    ]);
   });
 
   it("tries a batch again while nothing was written and it may pass", async () => {
@@ -47,7 +51,11 @@ describe("group commit", () => {
       if (call < 3) throw failure("none", true);
     });
     await Promise.all(["a", "b"].map((id) => commits.submit(resume(id))));
-    expect(batches).toEqual([["a", "b"], ["a", "b"], ["a", "b"]]);
+    expect(batches).toEqual([
+      ["a", "b"],
+      ["a", "b"],
+      ["a", "b"],
+    ]);
     expect(troubles).toEqual([1, 2]);
   });
 

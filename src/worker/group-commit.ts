@@ -86,7 +86,14 @@ export class GroupCommit {
         for (const [index, member] of batch.entries()) member.resolve(outcomes[index] as Outcome);
         return;
       } catch (error) {
-        const failure = error instanceof StoreFailure ? error : new StoreFailure("internal", "The store failed in an unforeseen way.", { outcome: "unknown", transient: false, cause: error });
+        const failure =
+          error instanceof StoreFailure
+            ? error
+            : new StoreFailure("internal", "The store failed in an unforeseen way.", {
+                outcome: "unknown",
+                transient: false,
+                cause: error,
+              });
         if (failure.outcome === "none" && failure.transient && !this.#closed) {
           this.#options.onTrouble(failure, attempt);
           await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** (attempt - 1)));

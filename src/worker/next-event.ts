@@ -57,7 +57,11 @@ export function chooseEvent(sources: Sources): ChosenEvent | undefined {
 }
 
 /** When time alone brings the next event or attempt, in ms; null for never. */
-export function nextTime(machine: RunMachine, deadlineAt: number | null, ...retryTimes: readonly ReadonlyMap<number, number>[]): number | null {
+export function nextTime(
+  machine: RunMachine,
+  deadlineAt: number | null,
+  ...retryTimes: readonly ReadonlyMap<number, number>[]
+): number | null {
   let next = machine.cancelRequested ? Infinity : (deadlineAt ?? Infinity);
   for (const number of machine.timed) next = Math.min(next, machine.pending.get(number)?.command.dueAt ?? Infinity);
   for (const times of retryTimes) for (const time of times.values()) next = Math.min(next, time);
@@ -84,14 +88,27 @@ function takeMail(sources: Sources, item: Mail): ChosenEvent | "leave" | "drop" 
   const { record } = item;
   const at = Math.max(sources.now, sources.lastAt);
   // Position 0 is the input of an eager start, which never was in the inbox.
-  const chosen = (event: TurnEvent): ChosenEvent => ({ event, payload: record.payload, position: record.position || undefined, arrival: undefined, retried: undefined });
+  const chosen = (event: TurnEvent): ChosenEvent => ({
+    event,
+    payload: record.payload,
+    position: record.position || undefined,
+    arrival: undefined,
+    retried: undefined,
+  });
   switch (record.kind) {
     case "start":
       return chosen({ kind: "started", at, input: decode(codec, item.text) });
     case "message": {
       const command = receiverOf(machine, record.name);
       if (command === undefined) return "leave";
-      return chosen({ kind: "message_received", at, command, name: record.name, position: record.position, value: decode(codec, item.text) });
+      return chosen({
+        kind: "message_received",
+        at,
+        command,
+        name: record.name,
+        position: record.position,
+        value: decode(codec, item.text),
+      });
     }
     case "cancel":
       if (machine.cancelRequested) return "drop";

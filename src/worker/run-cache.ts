@@ -23,12 +23,15 @@ export class RunCache {
     }
   }
 
-  /** The warm driver of a run that was just claimed, if it still stands where the store does. */
+  /**
+   * The warm driver of a run that was just claimed, if it still stands where the store does. Also one whose code was caught at something that is not durable
+   * while nobody drove the run: a replay from the start would forget it, and this way the run is parked for it.
+   */
   take(claimed: ClaimedRun): RunDriver | undefined {
     const driver = this.#drivers.get(claimed.key);
     if (driver === undefined) return undefined;
     this.#drivers.delete(claimed.key);
-    return driver.epoch + 1 === claimed.epoch && driver.lastSeq === claimed.lastSeq && driver.machine.divergence === undefined ? driver : undefined;
+    return driver.epoch + 1 === claimed.epoch && driver.lastSeq === claimed.lastSeq ? driver : undefined;
   }
 
   clear(): void {

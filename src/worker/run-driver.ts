@@ -347,7 +347,8 @@ export class RunDriver {
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
     // A worker that is closing finishes what it has begun and begins nothing more.
-    if (host.draining) return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
+    if (host.draining)
+      return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
     for (const command of done.steps) this.#bodies.start(command);
     this.#host.schedule(this);
     if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
@@ -404,7 +405,11 @@ export class RunDriver {
 
   #parkError(error: unknown): void {
     const code = isPerdureError(error, "undecodable") || isPerdureError(error, "history_too_long") ? error.code : "internal";
-    this.#parkFor({ code: code as ParkReason["code"], message: error instanceof Error ? error.message : String(error), ...(error instanceof Error && code === "internal" ? { report: error.stack ?? "" } : {}) });
+    this.#parkFor({
+      code: code as ParkReason["code"],
+      message: error instanceof Error ? error.message : String(error),
+      ...(error instanceof Error && code === "internal" ? { report: error.stack ?? "" } : {}),
+    });
   }
 
   /** Keeps the run with its reason. What was speculated is thrown away: the history ends where the code was last understood. */
@@ -413,7 +418,11 @@ export class RunDriver {
     this.#host.onParked(this.machine.facts, reason);
     if (this.#birth !== undefined) return this.#bearUndriven();
     this.#bodies.abortAll(leaseLost);
-    void this.#commit({ state: "parked", reason, dueAt: reason.code === "history_too_long" ? null : this.#host.store.now() + parkDelayMs(this.#parkCount) });
+    void this.#commit({
+      state: "parked",
+      reason,
+      dueAt: reason.code === "history_too_long" ? null : this.#host.store.now() + parkDelayMs(this.#parkCount),
+    });
   }
 
   /** The first turn went wrong before the run was stored: store it without, so that it exists and is parked where everybody can see it. */
@@ -464,11 +473,14 @@ export class RunDriver {
     this.#timer = undefined;
     if (dueAt === null) return;
     const { runtime, store } = this.#host;
-    this.#timer = runtime.setTimer(() => {
-      if (this.#over) return;
-      this.#bodies.startDue();
-      this.wake();
-    }, Math.max(0, dueAt - store.now()));
+    this.#timer = runtime.setTimer(
+      () => {
+        if (this.#over) return;
+        this.#bodies.startDue();
+        this.wake();
+      },
+      Math.max(0, dueAt - store.now()),
+    );
   }
 
   #finish(end: DriverEnd, reason: () => Error): void {

@@ -37,7 +37,12 @@ export const factsOf = (run: Pick<ClaimedRun, "workflowId" | "runId" | "name" | 
   deadlineAt: run.deadlineAt,
 });
 
-export function makeMachine(options: Pick<LoaderOptions, "codec" | "guard">, definition: AnyWorkflow, facts: RunFacts, onFrozen: () => void): RunMachine {
+export function makeMachine(
+  options: Pick<LoaderOptions, "codec" | "guard">,
+  definition: AnyWorkflow,
+  facts: RunFacts,
+  onFrozen: () => void,
+): RunMachine {
   const machine: RunMachine = new RunMachine({
     run: definition.run,
     facts,
@@ -50,7 +55,12 @@ export function makeMachine(options: Pick<LoaderOptions, "codec" | "guard">, def
 }
 
 /** Reads a run's history and brings a fresh machine to where it ends. Rejects with `undecodable` if a line cannot be read. */
-export async function loadRun(options: LoaderOptions, claimed: ClaimedRun, definition: AnyWorkflow, onFrozen: () => void): Promise<LoadedRun> {
+export async function loadRun(
+  options: LoaderOptions,
+  claimed: ClaimedRun,
+  definition: AnyWorkflow,
+  onFrozen: () => void,
+): Promise<LoadedRun> {
   const { runtime, codec } = options;
   const lines = await readLines(options, claimed);
   const machine = makeMachine(options, definition, factsOf(claimed), onFrozen);
@@ -90,10 +100,22 @@ function lineOf(codec: Codec, workflowId: string, record: HistoryRecord): Histor
 }
 
 async function openLines(codec: Codec, workflowId: string, records: readonly HistoryRecord[]): Promise<HistoryLine[]> {
-  const lines = records.map((record) => ({ seq: record.seq, at: record.at, envelope: readEnvelope(record.event), payload: record.payload }));
-  const sealed = lines.flatMap(({ envelope, payload }) => (payload === null ? [] : [{ payload, context: { workflowId, field: fieldOfEvent(envelope) } }]));
+  const lines = records.map((record) => ({
+    seq: record.seq,
+    at: record.at,
+    envelope: readEnvelope(record.event),
+    payload: record.payload,
+  }));
+  const sealed = lines.flatMap(({ envelope, payload }) =>
+    payload === null ? [] : [{ payload, context: { workflowId, field: fieldOfEvent(envelope) } }],
+  );
   const texts = (await codec.openAll(sealed)).values();
-  return lines.map(({ seq, at, envelope, payload }) => ({ seq, at, envelope, text: payload === null ? null : (texts.next().value ?? null) }));
+  return lines.map(({ seq, at, envelope, payload }) => ({
+    seq,
+    at,
+    envelope,
+    text: payload === null ? null : (texts.next().value ?? null),
+  }));
 }
 
 function decodeLine(codec: Codec, { envelope, text }: HistoryLine): unknown {
@@ -104,7 +126,8 @@ function decodeLine(codec: Codec, { envelope, text }: HistoryLine): unknown {
 /** Opens the payloads of inbox items. */
 export async function openMail(codec: Codec, workflowId: string, records: readonly InboxRecord[]): Promise<Mail[]> {
   const contextOf = (record: InboxRecord) => ({ workflowId, field: fieldOfItem(record) });
-  if (codec.sync) return records.map((record) => ({ record, text: record.payload === null ? null : codec.openSync(record.payload, contextOf(record)) }));
+  if (codec.sync)
+    return records.map((record) => ({ record, text: record.payload === null ? null : codec.openSync(record.payload, contextOf(record)) }));
   const sealed = records.flatMap((record) => (record.payload === null ? [] : [{ payload: record.payload, context: contextOf(record) }]));
   const texts = (await codec.openAll(sealed)).values();
   return records.map((record) => ({ record, text: record.payload === null ? null : (texts.next().value ?? null) }));

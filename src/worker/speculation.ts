@@ -96,12 +96,20 @@ export class Speculation {
   /** The same through a codec chain, which may take its time: it runs between the turn and the commit. */
   async sealedEffects(next: NextState, inboxSeen: number, codec: Codec, workflowId: string): Promise<Effects> {
     const tasks = this.#tasks ?? none;
-    const items = tasks.map(({ command }) => ({ text: command.input, context: { workflowId, field: payloadFields.activityInput(command.number) } }));
+    const items = tasks.map(({ command }) => ({
+      text: command.input,
+      context: { workflowId, field: payloadFields.activityInput(command.number) },
+    }));
     const last = this.terminal?.payload;
     if (typeof last === "string") items.push({ text: last, context: { workflowId, field: this.terminalField } });
     const sealed = await codec.sealAll(items);
     const inputs = new Map(tasks.map((draft, index) => [draft, sealed[index] as Payload]));
-    return this.#assemble(next, inboxSeen, (draft) => inputs.get(draft) as Payload, typeof last === "string" ? (sealed.at(-1) as Payload) : null);
+    return this.#assemble(
+      next,
+      inboxSeen,
+      (draft) => inputs.get(draft) as Payload,
+      typeof last === "string" ? (sealed.at(-1) as Payload) : null,
+    );
   }
 
   #assemble(next: NextState, inboxSeen: number, inputOf: (draft: TaskDraft) => Payload, last: Payload | null): Effects {
@@ -109,7 +117,8 @@ export class Speculation {
       events: this.terminal === undefined ? this.events : [...this.events, { ...this.terminal, payload: last }],
       consumed: this.consumed,
       tasks: this.#tasks === undefined ? none : this.#tasks.map((draft) => taskOf(draft, inputOf(draft))),
-      withdrawnTasks: this.#withdrawn === undefined ? none : this.#withdrawn.filter(({ kind }) => kind === "activity").map(({ number }) => number),
+      withdrawnTasks:
+        this.#withdrawn === undefined ? none : this.#withdrawn.filter(({ kind }) => kind === "activity").map(({ number }) => number),
       inboxSeen,
       next,
     };

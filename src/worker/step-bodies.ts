@@ -57,10 +57,15 @@ export class StepBodies {
       what: `step "${name}"`,
       run: command.run,
       onDone: (outcome) => {
-        host.encodeOutcome(outcome, `the result of step "${name}"`, { workflowId: facts.id, field: payloadFields.operation(number) }, (encoded) => {
-          // By way of the host: the driver that started it may have been replaced meanwhile.
-          host.arrive(facts.runId, body, { command: number, attempt, ...encoded });
-        });
+        host.encodeOutcome(
+          outcome,
+          `the result of step "${name}"`,
+          { workflowId: facts.id, field: payloadFields.operation(number) },
+          (encoded) => {
+            // By way of the host: the driver that started it may have been replaced meanwhile.
+            host.arrive(facts.runId, body, { command: number, attempt, ...encoded });
+          },
+        );
       },
     });
     this.#bodies.set(number, body);

@@ -55,7 +55,9 @@ export class Body {
   }
 
   #timeOut(timeoutMs: number): void {
-    const error = new TimeoutError(`An attempt of ${this.#options.what} took longer than its timeout of ${timeoutMs} ms.`, { details: { timeoutMs } });
+    const error = new TimeoutError(`An attempt of ${this.#options.what} took longer than its timeout of ${timeoutMs} ms.`, {
+      details: { timeoutMs },
+    });
     this.abort(error);
     this.#finish({ ok: false, error });
   }

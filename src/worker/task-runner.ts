@@ -67,12 +67,17 @@ export class TaskRunner {
     if (definition === undefined) return;
     const context = { workflowId: task.workflowId, field: payloadFields.operation(task.command) };
     const finish = (encoded: { readonly payload: Payload; readonly failure: object | undefined }): void => {
-      if (this.#running.delete(task.key)) void this.#finish(task, encoded.failure === undefined ? "activity_completed" : "activity_failed", encoded.payload);
+      if (this.#running.delete(task.key))
+        void this.#finish(task, encoded.failure === undefined ? "activity_completed" : "activity_failed", encoded.payload);
       this.#options.onSlotFree();
     };
     const execute = async (io: ActivityContext): Promise<unknown> => {
       if (task.crashCount >= crashesMax) {
-        throw new PerdureError("poisoned", `Activity "${task.name}" ended its process ${task.crashCount} times in a row and is not run again.`, { details: { retryable: false } });
+        throw new PerdureError(
+          "poisoned",
+          `Activity "${task.name}" ended its process ${task.crashCount} times in a row and is not run again.`,
+          { details: { retryable: false } },
+        );
       }
       const inputContext = { workflowId: task.workflowId, field: payloadFields.activityInput(task.command) };
       const text = host.codec.sync ? host.codec.openSync(task.input, inputContext) : await host.codec.open(task.input, inputContext);

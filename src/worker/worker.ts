@@ -170,7 +170,9 @@ export class Worker implements DriverHost {
     await this.commits.idle();
     const { worker } = this.#lease;
     if (worker === undefined) return;
-    await this.store.retireWorker(worker).catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
+    await this.store
+      .retireWorker(worker)
+      .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
   }
 
   /** Is there room, and a right, to drive one more run of this name here? */
@@ -179,7 +181,9 @@ export class Worker implements DriverHost {
   }
 
   claimFor(): ClaimFor | null {
-    return this.#names.length > 0 && !this.draining && this.#lease.holds() && this.#free > 0 ? { worker: this.worker, names: this.#names } : null;
+    return this.#names.length > 0 && !this.draining && this.#lease.holds() && this.#free > 0
+      ? { worker: this.worker, names: this.#names }
+      : null;
   }
 
   drives(runId: string): boolean {
@@ -195,7 +199,10 @@ export class Worker implements DriverHost {
     const driver: RunDriver = new RunDriver({ host: this, machine, deadlineAt: run.deadlineAt, parkCount: 0 });
     this.#starting.add(driver);
     this.#byRunId.set(run.runId, driver);
-    const first: Mail = { record: { position: 0, kind: "start", name: "", command: null, attempt: null, payload: start.input }, text: start.inputText };
+    const first: Mail = {
+      record: { position: 0, kind: "start", name: "", command: null, attempt: null, payload: start.input },
+      text: start.inputText,
+    };
     const mail = start.messages.map(({ item, text }, index): Mail => ({ record: { ...item, position: index + 1 }, text }));
     return new Promise((resolve, reject) => {
       driver.bear({
@@ -258,7 +265,11 @@ export class Worker implements DriverHost {
     outcome: BodyOutcome,
     what: string,
     context: PayloadContext,
-    done: (encoded: { readonly text: string; readonly payload: Payload; readonly failure: { readonly error: unknown } | undefined }) => void,
+    done: (encoded: {
+      readonly text: string;
+      readonly payload: Payload;
+      readonly failure: { readonly error: unknown } | undefined;
+    }) => void,
   ): void {
     let text: string;
     let failure: { readonly error: unknown } | undefined;
@@ -277,7 +288,12 @@ export class Worker implements DriverHost {
   }
 
   persistently<T>(call: () => Promise<T>): Promise<T | undefined> {
-    return persist({ runtime: this.runtime, call, stopped: () => this.#stopped, onTrouble: (error) => this.onTrouble("The store is out of reach; trying again.", error) });
+    return persist({
+      runtime: this.runtime,
+      call,
+      stopped: () => this.#stopped,
+      onTrouble: (error) => this.onTrouble("The store is out of reach; trying again.", error),
+    });
   }
 
   log(facts: RunFacts, line: LogLine): void {
@@ -290,7 +306,10 @@ export class Worker implements DriverHost {
   }
 
   onParked(facts: RunFacts, reason: ParkReason): void {
-    this.#options.logger.error(`Run ${facts.id} of workflow ${facts.name} is parked: ${reason.message}`, { code: reason.code, report: reason.report });
+    this.#options.logger.error(`Run ${facts.id} of workflow ${facts.name} is parked: ${reason.message}`, {
+      code: reason.code,
+      report: reason.report,
+    });
   }
 
   onFinished(driver: RunDriver, end: DriverEnd, idleUntil: number | null | undefined): void {
@@ -299,7 +318,8 @@ export class Worker implements DriverHost {
       const inMs = idleUntil === null ? Infinity : idleUntil - this.store.now();
       if (idleUntil !== null) this.#runs.wakeIn(inMs);
       // Waiting for time alone, and long: let it go. Others may be woken any moment.
-      if (inMs < warmSleepMaxMs || driver.machine.receivers.size > 0 || driver.machine.pending.size > driver.machine.timed.size) this.#warm.put(driver);
+      if (inMs < warmSleepMaxMs || driver.machine.receivers.size > 0 || driver.machine.pending.size > driver.machine.timed.size)
+        this.#warm.put(driver);
     }
     if (this.#free === 1 || this.draining) this.#runs.wake();
     if (this.draining && this.#idle) this.#onQuiet?.();
@@ -331,7 +351,12 @@ export class Worker implements DriverHost {
     const free = this.#free;
     if (free <= 0 || this.draining || !this.#lease.holds()) return null;
     const limit = Math.min(free, 200);
-    const { runs, nextDueAt } = await this.store.claimRuns({ worker: this.worker, names: this.#names, limit, suspects: this.#suspect === undefined ? 1 : 0 });
+    const { runs, nextDueAt } = await this.store.claimRuns({
+      worker: this.worker,
+      names: this.#names,
+      limit,
+      suspects: this.#suspect === undefined ? 1 : 0,
+    });
     void this.#take(runs);
     if (runs.length >= limit) return 0;
     return nextDueAt === null ? null : Math.max(1, nextDueAt - this.store.now());
@@ -350,7 +375,9 @@ export class Worker implements DriverHost {
       if (run.crashCount >= 2) this.#suspect = run.key;
     }
     try {
-      const boxes = await this.persistently(() => this.store.loadInboxes(taken.map(({ run, warm }) => ({ key: run.key, above: warm?.inboxSeen ?? 0 }))));
+      const boxes = await this.persistently(() =>
+        this.store.loadInboxes(taken.map(({ run, warm }) => ({ key: run.key, above: warm?.inboxSeen ?? 0 }))),
+      );
       if (boxes !== undefined) await Promise.all(taken.map(({ run, warm }, index) => this.#adopt(run, warm, boxes[index] ?? [])));
     } catch (error) {
       this.onTrouble("Claimed runs could not be read; they will be tried again.", error);
@@ -384,7 +411,10 @@ export class Worker implements DriverHost {
   #judge(loaded: LoadedRun): void {
     const { state } = loaded.state;
     if (state === "waiting" || state === "diverged") return;
-    loaded.machine.freeze({ message: "The workflow's code ended where its history goes on.", report: `The code ended (${state}) at event ${loaded.machine.seq}, but the history says that it waited for something there.` });
+    loaded.machine.freeze({
+      message: "The workflow's code ended where its history goes on.",
+      report: `The code ended (${state}) at event ${loaded.machine.seq}, but the history says that it waited for something there.`,
+    });
   }
 
   #drive(driver: RunDriver, run: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
@@ -414,7 +444,14 @@ export class Worker implements DriverHost {
     if (this.#suspect === run.key) this.#suspect = undefined;
     this.onParked(factsOf(run), reason);
     const dueAt = reason.code === "poisoned" ? null : this.store.now() + 60_000;
-    const effects = { events: [], consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: run.inboxCount, next: { state: "parked", reason, dueAt } } as const;
+    const effects = {
+      events: [],
+      consumed: [],
+      tasks: [],
+      withdrawnTasks: [],
+      inboxSeen: run.inboxCount,
+      next: { state: "parked", reason, dueAt },
+    } as const;
     await this.persistently(() => this.commits.submit({ type: "turn", key: run.key, epoch: run.epoch, lastSeq: run.lastSeq, effects }));
   }
 
@@ -458,14 +495,19 @@ export class Worker implements DriverHost {
     if (worker === undefined) return;
     const { runs, tasks } = await this.store.inspectOwned(worker);
     for (const { key, inboxCount } of runs) this.notice(key, inboxCount);
-    const strayRuns = runs.map(({ key }) => key).filter((key) => !this.#drivers.has(key) && !this.#loading.has(key) && this.#starting.size === 0);
+    const strayRuns = runs
+      .map(({ key }) => key)
+      .filter((key) => !this.#drivers.has(key) && !this.#loading.has(key) && this.#starting.size === 0);
     const strayTasks = tasks.filter((key) => !this.#taskRunner.running.has(key));
     const held = new Set(tasks);
     for (const key of this.#taskRunner.running.keys()) {
       if (!held.has(key)) this.#taskRunner.abort(key, new PerdureError("cancelled", "The activity was cancelled."));
     }
     // Seen twice in a row: a claim whose answer is merely on its way is not a stray.
-    const lost = { runs: strayRuns.filter((key) => this.#strays.runs.has(key)), tasks: strayTasks.filter((key) => this.#strays.tasks.has(key)) };
+    const lost = {
+      runs: strayRuns.filter((key) => this.#strays.runs.has(key)),
+      tasks: strayTasks.filter((key) => this.#strays.tasks.has(key)),
+    };
     this.#strays = { runs: new Set(strayRuns), tasks: new Set(strayTasks) };
     if (lost.runs.length + lost.tasks.length > 0) await this.store.release({ worker, ...lost });
   }
@@ -473,7 +515,10 @@ export class Worker implements DriverHost {
   #every(slot: number, intervalMs: number, work: () => Promise<void>): void {
     const next = (): void => {
       if (this.#stopped) return;
-      this.#timers[slot] = this.runtime.setTimer(() => void this.#quietly(async () => (await work(), null)).then(next), intervalMs * (0.9 + this.runtime.random() * 0.2));
+      this.#timers[slot] = this.runtime.setTimer(
+        () => void this.#quietly(async () => (await work(), null)).then(next),
+        intervalMs * (0.9 + this.runtime.random() * 0.2),
+      );
     };
     next();
   }

@@ -90,6 +90,8 @@ export class Database {
     } catch (error) {
       // Names and keys that were made in what was rolled back; after a lock that was never got there are none, and nothing is lost by forgetting.
       this.#opened.tables.names.forget();
+      // At once, for the sake of those that wait for the lock; whether it works is for the next call to find out.
+      if (this.#lock.broken) this.#reopen().catch(() => {});
       throw asFailure(error, this.#options.path);
     }
   }

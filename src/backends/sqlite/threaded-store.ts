@@ -40,92 +40,115 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+/** The calls that are under way to the thread. */
+class ThreadLine {
+  readonly #thread: Worker;
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #listeners = new Set<() => void>();
+  #lastId = 0;
+  #dead: PerdureError | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ThreadOptions) {
+    this.#thread = new Worker(new URL("./store-thread.js", import.meta.url), { workerData: options, name: "perdure-sqlite" });
+  }
+
+  /** Resolves when the thread has opened its store. */
+  open(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#thread.on("message", (answer: Answer) => {
+        if (answer.kind === "open") resolve();
+        else if (answer.kind === "broken") {
+          void this.#thread.terminate();
+          reject(errorOf(answer.failure));
+        } else this.#take(answer);
+      });
+      this.#thread.on("error", (error) => {
+        this.#die(error);
+        reject(error);
+      });
+      this.#thread.on("exit", (code) => this.#die(code));
+    });
+  }
+
+  call(method: Method, ...args: readonly unknown[]): Promise<never> {
+    if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    const id = ++this.#lastId;
+    return new Promise<never>((resolve, reject) => {
+      this.#waiters.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#thread.postMessage({ id, method, args } satisfies Call);
+    });
+  }
+
+  listen(callback: () => void): { stop(): void } {
+    this.#listeners.add(callback);
+    return { stop: () => void this.#listeners.delete(callback) };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#dead === undefined) await this.call("close");
+    this.#dead ??= new PerdureError("closed", "The store was closed.");
+    this.#listeners.clear();
+    await this.#thread.terminate();
+  }
+
+  #take(answer: Exclude<Answer, { readonly kind: "open" | "broken" }>): void {
+    if (answer.kind === "hint") {
+      for (const listener of this.#listeners) listener();
+      return;
+    }
+    const waiter = this.#waiters.get(answer.id);
+    this.#waiters.delete(answer.id);
+    if (answer.kind === "done") waiter?.resolve(answer.value);
+    else waiter?.reject(errorOf(answer.failure));
+  }
+
+  /** A commit that was under way when the thread died may have happened. */
+  #die(cause: unknown): void {
+    const message = "The thread that runs SQLite has ended. Close this engine and launch again.";
+    this.#dead ??= new StoreFailure("backend_failed", message, { outcome: "unknown", transient: false, cause });
+    for (const waiter of this.#waiters.values()) waiter.reject(this.#dead);
+    this.#waiters.clear();
+  }
+}
+
 /**
  * A store whose SQLite runs in a thread of its own: a disk that is slow to confirm holds up that thread and not the event loop. Each call costs a trip
  * between threads, some tens of microseconds, which is why it is not the default: where a sync takes 0.2 ms it would be the slower one.
  */
-export function openThreadedStore(runtime: Runtime, options: ThreadOptions): Promise<Store> {
-  const thread = new Worker(new URL("./store-thread.js", import.meta.url), { workerData: options, name: "perdure-sqlite" });
-  const waiters = new Map<number, Waiter>();
-  const listeners = new Set<() => void>();
-  let lastId = 0;
-  let dead: PerdureError | undefined;
-
-  const call = (method: Method, ...args: readonly unknown[]): Promise<never> => {
-    if (dead !== undefined) return Promise.reject(dead);
-    const id = ++lastId;
-    return new Promise<never>((resolve, reject) => {
-      waiters.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      thread.postMessage({ id, method, args } satisfies Call);
-    });
-  };
-
-  // A commit that was under way when the thread died may have happened.
-  const die = (cause: unknown): void => {
-    dead ??= new StoreFailure("backend_failed", "The thread that runs SQLite has ended. Close this engine and launch again.", { outcome: "unknown", transient: false, cause });
-    for (const waiter of waiters.values()) waiter.reject(dead);
-    waiters.clear();
-  };
-
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    if (dead === undefined) await call("close");
-    dead ??= new PerdureError("closed", "The store was closed.");
-    listeners.clear();
-    await thread.terminate();
-  };
-
-  const store: Store = {
+export async function openThreadedStore(runtime: Runtime, options: ThreadOptions): Promise<Store> {
+  const line = new ThreadLine(options);
+  await line.open();
+  return {
     kind: "sqlite",
     now: () => runtime.now(),
-    apply: (operations) => call("apply", operations),
-    registerWorker: (registration) => call("registerWorker", registration),
-    renewLease: (lease) => call("renewLease", lease),
-    retireWorker: (worker) => call("retireWorker", worker),
-    recover: (self) => call("recover", self),
-    claimRuns: (claim) => call("claimRuns", claim),
-    reclaimRun: (run) => call("reclaimRun", run),
-    claimTasks: (claim) => call("claimTasks", claim),
-    inspectOwned: (worker) => call("inspectOwned", worker),
-    release: (owned) => call("release", owned),
-    retryParked: (names) => call("retryParked", names),
-    loadHistory: (range) => call("loadHistory", range),
-    loadInboxes: (runs) => call("loadInboxes", runs),
-    findRuns: (targets) => call("findRuns", targets),
-    listRuns: (filter) => call("listRuns", filter),
-    onHint: (callback) => {
-      listeners.add(callback);
-      return { stop: () => void listeners.delete(callback) };
-    },
-    close: () => (closing ??= close()),
+    apply: (operations) => line.call("apply", operations),
+    registerWorker: (registration) => line.call("registerWorker", registration),
+    renewLease: (lease) => line.call("renewLease", lease),
+    retireWorker: (worker) => line.call("retireWorker", worker),
+    recover: (self) => line.call("recover", self),
+    claimRuns: (claim) => line.call("claimRuns", claim),
+    reclaimRun: (run) => line.call("reclaimRun", run),
+    claimTasks: (claim) => line.call("claimTasks", claim),
+    inspectOwned: (worker) => line.call("inspectOwned", worker),
+    release: (owned) => line.call("release", owned),
+    retryParked: (names) => line.call("retryParked", names),
+    loadHistory: (range) => line.call("loadHistory", range),
+    loadInboxes: (runs) => line.call("loadInboxes", runs),
+    findRuns: (targets) => line.call("findRuns", targets),
+    listRuns: (filter) => line.call("listRuns", filter),
+    onHint: (callback) => line.listen(callback),
+    close: () => line.close(),
   };
-
-  return new Promise((resolve, reject) => {
-    thread.on("message", (answer: Answer) => {
-      switch (answer.kind) {
-        case "open":
-          return resolve(store);
-        case "broken":
-          void thread.terminate();
-          return reject(errorOf(answer.failure));
-        case "hint":
-          for (const listener of listeners) listener();
-          return;
-        default: {
-          const waiter = waiters.get(answer.id);
-          waiters.delete(answer.id);
-          return answer.kind === "done" ? waiter?.resolve(answer.value) : waiter?.reject(errorOf(answer.failure));
-        }
-      }
-    });
-    thread.on("error", (error) => {
-      die(error);
-      reject(error);
-    });
-    thread.on("exit", die);
-  });
 }
 
 function errorOf({ code, message, outcome, transient }: Failure): PerdureError {
-  return outcome === undefined ? new PerdureError(code, message) : new StoreFailure(code, message, { outcome, transient: transient === true });
+  return outcome === undefined
+    ? new PerdureError(code, message)
+    : new StoreFailure(code, message, { outcome, transient: transient === true });
 }

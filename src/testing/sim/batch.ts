@@ -1,3 +1,4 @@
+import { lateRejections } from "../../platform/late-rejections.js";
 import { forbidGlobals } from "./globals-guard.js";
 import { mutants } from "./mutants.js";
 import { runSchedule, type ScheduleOptions, type ScheduleResult } from "./schedule.js";
@@ -75,12 +76,16 @@ const twiceEvery = 20;
 export async function runGuarded(options: ScheduleOptions, onUncaught: BatchOptions["onUncaught"]): Promise<ScheduleResult> {
   const leaks: string[] = [];
   const restore = forbidGlobals((name) => leaks.push(`${name} was called`));
+  // Engines that crash never leave it, and those that close must not take it from the replays at the end.
+  const leave = lateRejections.join();
   const stop = onUncaught((error) => leaks.push(`uncaught: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`));
   try {
     const result = await runSchedule(options);
     for (const leak of leaks.slice(0, 5)) result.witness.violate("leak", leak);
     return result;
   } finally {
+    await new Promise<void>((resolve) => options.hop(resolve));
+    leave();
     restore();
     stop();
   }

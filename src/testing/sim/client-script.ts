@@ -12,7 +12,13 @@ const ref = workflowRef<Workflow<Program, string>>(workflowName);
 
 /** What a client does next, after waiting. */
 export type ClientOp = { readonly waitMs: number; readonly workflowId: string } & (
-  | { readonly type: "start"; readonly program: Program; readonly delayMs: number; readonly withMessages: readonly number[] }
+  | {
+      readonly type: "start";
+      readonly program: Program;
+      readonly delayMs: number;
+      readonly timeoutMs: number | null;
+      readonly withMessages: readonly number[];
+    }
   | { readonly type: "send"; readonly message: number; readonly key: string | null }
   | { readonly type: "cancel" | "describe" | "list" }
   | { readonly type: "result"; readonly timeoutMs: number }
@@ -50,6 +56,7 @@ export function drawWorkload(prng: Prng, clients: number): Workload {
           workflowId,
           program,
           delayMs: prng.chance(0.1) ? prng.int(1, 2000) : 0,
+          timeoutMs: prng.chance(0.1) ? prng.pick([500, 3000, 9000]) : null,
           withMessages,
         });
       }
@@ -134,7 +141,8 @@ async function answerOf(client: Client, op: ClientOp, call: ClientCall): Promise
       const send = op.withMessages.map((message, index) =>
         (messages[message] as (typeof messages)[number]).of(`<${call.client}.${call.number}.${index}>`),
       );
-      const started = await client.start(ref, op.program, { id: op.workflowId, send, ...(op.delayMs > 0 ? { delay: op.delayMs } : {}) });
+      const delay = op.delayMs > 0 ? op.delayMs : undefined;
+      const started = await client.start(ref, op.program, { id: op.workflowId, send, delay, timeout: op.timeoutMs ?? undefined });
       return (await started.describe()).runId;
     }
     case "send":

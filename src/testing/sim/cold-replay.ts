@@ -3,6 +3,7 @@ import { readEnvelope, type EventEnvelope } from "../../core/events.js";
 import { replayHistory, type HistoryLine } from "../../core/replay.js";
 import { RunMachine, type TurnState } from "../../core/run-machine.js";
 import type { HistoryRecord } from "../../backend/records.js";
+import { runMarked, type WorkflowMark } from "../../platform/code-mark.js";
 import type { RunRow } from "../../backends/memory/state.js";
 import { createDefinitions } from "./interpreter.js";
 import { textOf } from "./online-checker.js";
@@ -17,6 +18,9 @@ export interface Replayed {
   /** What it had seen when it issued a step, by place in the program. */
   readonly seenAtIssue: ReadonlyMap<string, number>;
 }
+
+/** Rejections that this code handles late, or never, are its own affair. */
+const mark: WorkflowMark = { onAmbientUse: () => true, onLateRejection: () => undefined };
 
 export async function replayCold(
   row: RunRow,
@@ -38,6 +42,7 @@ export async function replayCold(
     run: (ctx, input) => definition.run(ctx, input),
     facts: { id: row.workflowId, runId: row.runId, name: row.name, version: undefined, attempt: 1, deadlineAt: row.deadlineAt },
     encode: (value, what) => codec.encode(value, what),
+    enter: (call) => runMarked(mark, call),
   });
   const lines = history.map((line): HistoryLine => ({
     seq: line.seq,

@@ -19,6 +19,10 @@ export interface ScheduleConfig {
   readonly drift: readonly number[];
   /** Of every engine: small caches and few slots bring other paths to light. */
   readonly settings: Pick<LaunchOptions, "lease" | "warmRuns" | "concurrency">;
+  /** By place of a worker: what it has. The first always has everything. */
+  readonly abilities: readonly ("all" | "workflows" | "activities")[];
+  /** Do payloads pass through an asynchronous codec? */
+  readonly slowCodec: boolean;
   readonly workload: Workload;
 }
 
@@ -43,6 +47,10 @@ export function drawConfig(prng: Prng): ScheduleConfig {
       warmRuns: prng.pick([0, 1, 1000, 1000]),
       concurrency: { runs: prng.pick([1, 2, 1000, 1000]), activities: prng.pick([1, 2, 100, 100]) },
     },
+    abilities: Array.from({ length: workers }, (_, index) =>
+      index === 0 || prng.chance(0.8) ? "all" : prng.pick(["workflows", "activities"] as const),
+    ),
+    slowCodec: prng.chance(0.2),
     workload: drawWorkload(prng.fork("workload"), prng.int(1, 3)),
   };
 }

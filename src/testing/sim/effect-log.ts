@@ -11,6 +11,8 @@ export interface Execution {
   readonly seen: number | null;
   readonly processName: string;
   readonly startedAt: number;
+  /** Has the body been told to stop? */
+  readonly aborted: () => boolean;
   outcome: "open" | "succeeded" | "failed";
 }
 

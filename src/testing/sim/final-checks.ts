@@ -3,6 +3,7 @@ import type { MemoryState, RunRow } from "../../backends/memory/state.js";
 import type { ValueCodec } from "../../codec/codec.js";
 import { isTerminal } from "../../core/events.js";
 import { replayCold, type Replayed } from "./cold-replay.js";
+import type { Execution } from "./effect-log.js";
 import { sameLine, textOf, type RunModel } from "./online-checker.js";
 import type { Tally } from "./tally.js";
 import type { Witness } from "./witness.js";
@@ -14,6 +15,9 @@ export interface FinalOptions {
   readonly tally: Tally;
   readonly codec: ValueCodec;
   readonly settle: (callback: () => void) => void;
+  readonly startMs: number;
+  /** How far processes may be wrong about the store's time, in ms. */
+  readonly toleranceMs: number;
 }
 
 export async function checkAtRest(options: FinalOptions): Promise<void> {
@@ -94,7 +98,8 @@ function checkReplay({ state, witness, codec }: FinalOptions, row: RunRow, model
 const messageOf = (codec: ValueCodec, text: string | null): string => (text === null ? "" : codec.decodeError(text).message);
 
 /** Bodies ran for what is in the history, after it was, and what was recorded is what one of them gave. */
-function checkBodies({ witness, tally }: FinalOptions, row: RunRow, model: RunModel, { observed, seenAtIssue }: Replayed): void {
+function checkBodies(options: FinalOptions, row: RunRow, model: RunModel, { observed, seenAtIssue }: Replayed): void {
+  const { witness, tally } = options;
   const executions = witness.effects.executions.filter((execution) => execution.runId === row.runId);
   const successes = new Map<string, number>();
   for (const execution of executions) {
@@ -107,6 +112,7 @@ function checkBodies({ witness, tally }: FinalOptions, row: RunRow, model: RunMo
     if (seen === undefined) witness.violate("I14", `${what} ran, and the history does not have it`);
     else if (seen !== execution.seen) witness.violate("I3", `${what} ran on values that are not in the history`);
   }
+  checkRetryTimes(options, model, executions);
   for (const count of successes.values()) if (count > 1) tally.count("ranAgain");
   for (const [path, value] of observed) {
     const id = /^x(\d+)$/.exec(value)?.[1];
@@ -117,6 +123,21 @@ function checkBodies({ witness, tally }: FinalOptions, row: RunRow, model: RunMo
   }
   if (model.status !== "completed") return;
   if ([...observed.values()].some((value) => value.endsWith("early"))) witness.violate("I17", `run ${row.key}: a sleep ended early`);
+}
+
+/** No attempt of a step began before the time that the failure of the one before it was recorded with. */
+function checkRetryTimes({ witness, startMs, toleranceMs }: FinalOptions, model: RunModel, executions: readonly Execution[]): void {
+  const names = model.envelopes.flatMap((envelope) => ("commands" in envelope ? envelope.commands.map(([, name]) => name) : []));
+  for (const envelope of model.envelopes) {
+    if (envelope.kind !== "attempt_failed") continue;
+    const path = /^step (.*)$/.exec(names[envelope.command - 1] ?? "")?.[1];
+    for (const next of executions) {
+      if (next.kind !== "step" || next.path !== path || next.attempt !== envelope.attempt + 1) continue;
+      const earlyMs = envelope.retryAt - (startMs + next.startedAt);
+      if (earlyMs > toleranceMs)
+        witness.violate("I17", `run ${model.key}: attempt ${next.attempt} of step ${path} began ${earlyMs} ms early`);
+    }
+  }
 }
 
 function checkCalls(options: FinalOptions): void {

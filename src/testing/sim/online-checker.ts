@@ -166,6 +166,7 @@ export class OnlineChecker {
       this.#violate("I4", `run ${model.key}: line ${line.seq} (${envelope.kind}) follows the terminal one`);
     model.lines.push(line);
     model.envelopes.push(envelope);
+    if (envelope.kind === "deadline_passed") this.#checkDeadline(model, line, now);
     if (envelope.kind === "timer_fired") this.#checkDue(model, envelope.command, line, now);
     if ("command" in envelope && envelope.kind !== "attempt_failed") {
       if (model.settled.has(envelope.command))
@@ -179,6 +180,12 @@ export class OnlineChecker {
       model.commandCount++;
       if (dueAt !== undefined) model.dueOf.set(model.commandCount, dueAt);
     }
+  }
+
+  #checkDeadline(model: RunModel, line: HistoryRecord, now: number): void {
+    const deadlineAt = this.#options.state.runs.get(model.key)?.deadlineAt ?? Infinity;
+    if (line.at < deadlineAt || now + this.#options.toleranceMs < deadlineAt)
+      this.#violate("I17", `run ${model.key}: the deadline passed ${deadlineAt - Math.min(line.at, now)} ms early`);
   }
 
   #checkDue(model: RunModel, command: number, line: HistoryRecord, now: number): void {

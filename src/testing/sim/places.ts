@@ -2,6 +2,7 @@ import type { Client } from "../../api/client-types.js";
 import type { Logger } from "../../api/context-types.js";
 import { connectWith, launchWith } from "../../api/launch.js";
 import { isPerdureError } from "../../errors.js";
+import type { PayloadCodec } from "../../codec/codec.js";
 import { runScript, type ClientScript } from "./client-script.js";
 import type { ScheduleConfig } from "./config.js";
 import { createDefinitions, type BodyCall, type Host } from "./interpreter.js";
@@ -53,10 +54,14 @@ export class Places {
     const clock = { skewMs: config.skewMs[index] ?? 0, drift: config.drift[index] ?? 0, suspendedMs: 0 };
     const process = createVirtualProcess({ name, timeline: network.timeline, prng: prng.fork(name), clock });
     place.process = process;
-    const common = { backend: createSimBackend(network, process), logger: createLogger(tally) };
+    const common = {
+      backend: createSimBackend(network, process),
+      logger: createLogger(tally),
+      codec: createCodec(process, config.slowCodec),
+    };
     const definitions = createDefinitions(createHost(process, witness));
     const opened: Promise<Client> = place.works
-      ? launchWith({ ...common, ...definitions, ...config.settings }, process.runtime)
+      ? launchWith({ ...common, ...onlyOf(definitions, config.abilities[index]), ...config.settings, guard: false }, process.runtime)
       : connectWith(common, process.runtime);
     opened.then(
       (client) => {
@@ -120,7 +125,7 @@ export class Places {
   heal(): void {
     const { config, prng } = this.#options;
     // Somebody who never comes back: the others must take over.
-    const spared = this.all.find((place) => place.works && place.scripts.length === 0);
+    const spared = this.all.find((place) => place.works && place.scripts.length === 0 && place !== this.all[0]);
     if (spared !== undefined && config.workers > 1 && prng.chance(0.4)) {
       spared.abandoned = true;
       this.crash(spared, 0);
@@ -158,7 +163,18 @@ function createHost(process: VirtualProcess, witness: Witness): Host {
         seen: call.seen,
         processName: process.name,
         startedAt: witness.nowMs(),
+        aborted: () => io.signal.aborted,
       });
+      const twin = witness.effects.executions.find(
+        (other) =>
+          other !== execution &&
+          other.outcome === "open" &&
+          other.processName === process.name &&
+          other.runId === call.runId &&
+          other.path === call.path,
+      );
+      if (twin?.aborted() === false)
+        witness.violate("I8", `${process.name} executes ${call.kind} ${call.path} of ${call.runId} twice at once`);
       const finish = (): string => {
         execution.outcome = "failed";
         if (io.signal.aborted && execution.id % 2 === 0) throw io.signal.reason;
@@ -169,6 +185,20 @@ function createHost(process: VirtualProcess, witness: Witness): Host {
       return call.bodyMs === 0 ? finish() : process.delay(call.bodyMs).then(finish);
     },
   };
+}
+
+type Definitions = ReturnType<typeof createDefinitions>;
+
+function onlyOf({ workflows, activities }: Definitions, ability: ScheduleConfig["abilities"][number] | undefined): Partial<Definitions> {
+  if (ability === "workflows") return { workflows };
+  return ability === "activities" ? { activities } : { workflows, activities };
+}
+
+/** A link that takes its time and leaves everything as it is: brings the engine's asynchronous paths to light, and payloads stay readable. */
+function createCodec(process: VirtualProcess, slow: boolean): readonly PayloadCodec[] {
+  if (!slow) return [];
+  const leave = (bytes: Uint8Array): Promise<Uint8Array> => process.delay(1 + process.runtime.random() * 5).then(() => bytes);
+  return [{ name: "slow", optional: true, encode: leave, decode: leave }];
 }
 
 function createLogger(tally: Tally): Logger {

@@ -66,19 +66,22 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   world.tally.count(`strategy:${strategy.name}`);
   let events = 0;
   let traceHash = 0;
-  const settled = (): Promise<void> => new Promise((resolve) => options.hop(resolve));
-  const runUntil = async (untilMs: number, eventLimit: number, done: () => boolean): Promise<void> => {
-    while (witness.violations.length === 0 && events < eventLimit && !done()) {
-      const ready = timeline.ready(untilMs);
-      if (ready.length === 0) return;
-      const event = timeline.take(strategy.choose(ready), prng.next() * 0.05);
-      events++;
-      traceHash = hashText(`${event.actor.name}|${event.label}|${timeline.nowMs()}`, traceHash);
-      options.onEvent?.(timeline.nowMs() - startMs, event.actor.name, event.label);
-      event.run();
-      await settled();
-    }
-  };
+  // Callbacks rather than awaits: under AsyncLocalStorage every promise costs, and this runs for each event.
+  const runUntil = (untilMs: number, eventLimit: number, done: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const next = (): void => {
+        if (witness.violations.length > 0 || events >= eventLimit || done()) return resolve();
+        const ready = timeline.ready(untilMs);
+        if (ready.length === 0) return resolve();
+        const event = timeline.take(strategy.choose(ready), prng.next() * 0.05);
+        events++;
+        traceHash = hashText(`${event.actor.name}|${event.label}|${timeline.nowMs()}`, traceHash);
+        options.onEvent?.(timeline.nowMs() - startMs, event.actor.name, event.label);
+        event.run();
+        return options.hop(next);
+      };
+      next();
+    });
 
   for (const place of places.all) timeline.schedule(world.network.actor, `${place.name} boots`, prng.next() * 50, () => places.boot(place));
   for (const misfortune of world.config.misfortunes)
@@ -115,7 +118,13 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
           `run ${row.key} did not end:\n${await describeRun({ ...world, settle: options.hop, nowMs: world.store.now() }, row)}`,
         );
     if (!allEnded()) witness.violate("I18", `clients did not finish: ${describeScripts(places)}`);
-    await checkAtRest({ ...world, models: world.checker.models, settle: options.hop });
+    await checkAtRest({
+      ...world,
+      models: world.checker.models,
+      settle: options.hop,
+      startMs,
+      toleranceMs: world.config.clockErrorMs + driftMs,
+    });
   }
   return {
     seed: options.seed,

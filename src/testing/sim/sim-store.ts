@@ -111,52 +111,51 @@ interface Call<T> {
 function createCaller(network: Network, process: VirtualProcess) {
   const { timeline, faults } = network;
 
-  /** At the store. */
-  const reach = async <T>({ method, args, perform }: Call<T>): Promise<T> => {
-    try {
-      const result = await perform();
-      network.observe({ process, method, args, result });
-      if (isNews(method, result)) publishHints(network, process);
-      return result;
-    } catch (error) {
-      if (!(error instanceof StoreFailure)) network.broken(process, method, error);
-      throw error;
-    }
+  /** At the store. `then` and callbacks rather than awaits: under AsyncLocalStorage every promise costs, and this runs for each call. */
+  const reach = <T>({ method, args, perform }: Call<T>, answer: (result: T) => void, refuse: (error: unknown) => void): void => {
+    void perform().then(
+      (result) => {
+        network.observe({ process, method, args, result });
+        if (isNews(method, result)) publishHints(network, process);
+        answer(result);
+      },
+      (error: unknown) => {
+        if (!(error instanceof StoreFailure)) network.broken(process, method, error);
+        refuse(error);
+      },
+    );
   };
 
   return <T>(wanted: Call<T>): Promise<T> =>
     new Promise((resolve, reject) => {
-      const fate = faults.fate(wanted.write);
-      const reply = (settle: () => void): void => void timeline.schedule(process.actor, `${wanted.method} reply`, fate.replyMs, settle);
-      const answer = (value: T): void =>
-        reply(() => {
-          if (fate.fault !== "none") return reject(unavailable(wanted.write ? "unknown" : "none"));
+      const { method, write } = wanted;
+      const { fault, crash, requestMs, replyMs, lateMs } = faults.fate(write);
+      const reply = (settle: () => void): void => void timeline.schedule(process.actor, `${method} reply`, replyMs, settle);
+      const fail = (outcome: "none" | "unknown"): void => reply(() => reject(unavailable(write ? outcome : "none")));
+      const settled = (settle: () => void): void => {
+        if (crash === "afterApply") network.crash(process);
+        else reply(settle);
+      };
+      const answer = (result: T): void => {
+        if (fault === "lostReply") return settled(() => reject(unavailable(write ? "unknown" : "none")));
+        settled(() => {
           wanted.arrived();
-          resolve(value);
+          resolve(result);
         });
-      const request = timeline.schedule(network.actor, `${process.name} ${wanted.method}`, fate.requestMs, () => {
+      };
+      const request = timeline.schedule(network.actor, `${process.name} ${method}`, requestMs, () => {
         process.inFlight.delete(request);
-        if (fate.crash === "beforeApply") return network.crash(process);
-        if (fate.fault === "failBefore") return reply(() => reject(unavailable("none")));
-        if (fate.fault === "lateApply") {
-          timeline.schedule(
-            network.actor,
-            `${process.name} ${wanted.method} late`,
-            fate.lateMs,
-            () => void reach(wanted).catch(() => undefined),
-          );
-          return reply(() => reject(unavailable("unknown")));
-        }
-        reach(wanted)
-          .then(answer, (error: unknown) => reply(() => reject(error)))
-          .finally(() => {
-            if (fate.crash === "afterApply") network.crash(process);
-          });
-        return undefined;
+        if (crash === "beforeApply") return network.crash(process);
+        if (fault === "failBefore") return fail("none");
+        if (fault !== "lateApply") return reach(wanted, answer, (error) => settled(() => reject(error)));
+        timeline.schedule(network.actor, `${process.name} ${method} late`, lateMs, () => reach(wanted, ignore, ignore));
+        return fail("unknown");
       });
       process.inFlight.add(request);
     });
 }
+
+const ignore = (): void => undefined;
 
 /** Tells every other process that there may be something to do: late, twice or not at all. */
 function publishHints(network: Network, from: VirtualProcess): void {
