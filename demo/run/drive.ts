@@ -123,7 +123,7 @@ async function watch(client: Client, { dataset, view, signal }: Drive, { reviewe
   for (;;) {
     signal.throwIfAborted();
     const runs = await listAll(client);
-    reviewer.notice(runs);
+    await reviewer.notice(runs);
     for (; shown < kills.length; shown += 1)
       view.say(`  killed process ${kills[shown]?.pid ?? 0}; process ${kills[shown]?.replacedBy ?? 0} takes its place`);
     const elapsedMs = performance.now() - startedAt;

@@ -13,8 +13,8 @@ export interface Answer {
 }
 
 export interface Reviewer {
-  /** Called with every fresh look at the runs. */
-  notice(runs: readonly RunInfo[]): void;
+  /** Called with every fresh look at the runs: finds out what those at rest wait for, and takes up new questions. */
+  notice(runs: readonly RunInfo[]): Promise<void>;
   readonly answers: readonly Answer[];
   /** Resolves when everything that was decided has been sent; rejects if a send failed. */
   settled(): Promise<void>;
@@ -32,6 +32,8 @@ const tooLateMs = 1000;
 /** Every fourth question stays on the desk; of the others two of three are approved. */
 export function startReviewer(client: Pick<Client, "get">, { random, now, pause }: Habits): Reviewer {
   const asked = new Set<string>();
+  /** The length of its history when a run was looked at last. */
+  const seen = new Map<string, number>();
   const answers: Answer[] = [];
   const failures: unknown[] = [];
   const sending: Promise<void>[] = [];
@@ -45,22 +47,24 @@ export function startReviewer(client: Pick<Client, "get">, { random, now, pause 
     answers.push({ run, decision, sentAt: now() });
   }
 
+  function take(run: string, until: number): void {
+    asked.add(run);
+    const decision = random.next() < 2 / 3 ? "approved" : "rejected";
+    const thinkMs = random.between(200, 1200);
+    if (asked.size % 4 === 0) ignore(run);
+    else sending.push(answer(run, decision, thinkMs, until).catch((error: unknown) => void failures.push(error)));
+  }
+
   return {
     answers,
-    notice(runs) {
-      for (const run of runs) {
-        const question = run.waitingFor.find(({ kind, name }) => kind === "message" && name === reviewed.name);
-        if (question === undefined || asked.has(run.id)) continue;
-        asked.add(run.id);
-        const decision = random.next() < 2 / 3 ? "approved" : "rejected";
-        const thinkMs = random.between(200, 1200);
-        if (asked.size % 4 === 0) ignore(run.id);
-        else
-          sending.push(
-            answer(run.id, decision, thinkMs, question.until?.getTime() ?? Number.POSITIVE_INFINITY).catch(
-              (error: unknown) => void failures.push(error),
-            ),
-          );
+    async notice(runs) {
+      for (const { id, status, historyLength } of runs) {
+        // A list does not say what a run waits for, and a wait with a time limit is a kind of sleep.
+        if ((status !== "waiting" && status !== "sleeping") || seen.get(id) === historyLength) continue;
+        seen.set(id, historyLength);
+        const { waitingFor } = await client.get(id).describe();
+        const question = waitingFor.find(({ kind, name }) => kind === "message" && name === reviewed.name);
+        if (question !== undefined && !asked.has(id)) take(id, question.until?.getTime() ?? Number.POSITIVE_INFINITY);
       }
     },
     async settled() {

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { parseOptions } from "../../demo/options.js";
 import { openEffectLog, readEffects } from "../../demo/run/effect-log.js";
 import { openProgress, progressLine } from "../../demo/run/progress.js";
+import { reviewed } from "../../demo/run/pipeline.js";
 import { seededRandom } from "../../demo/run/random.js";
 import { startReviewer } from "../../demo/run/reviewer.js";
 
@@ -79,29 +80,40 @@ describe("progress", () => {
 });
 
 describe("the reviewer", () => {
-  const waiting = (id: string, until: number) =>
-    ({ id, waitingFor: [{ kind: "message", name: "reviewed", until: new Date(until) }] }) as unknown as RunInfo;
-  const meet = (now: number) => {
-    const sent: string[] = [];
-    const client = { get: (id: string) => ({ send: async () => void sent.push(id) }) } as unknown as Parameters<typeof startReviewer>[0];
-    const reviewer = startReviewer(client, { random: seededRandom(1), now: () => now, pause: async () => undefined });
-    return { reviewer, sent };
+  const waiting = (id: string, historyLength = 1) => ({ id, status: "sleeping", historyLength }) as RunInfo;
+  const meet = (now: number, name = reviewed.name) => {
+    const [sent, looks]: [string[], string[]] = [[], []];
+    const describe = async (id: string) => ({ waitingFor: [{ kind: "message", name, until: new Date(10_000) }], looks: looks.push(id) });
+    const client = { get: (id: string) => ({ send: async () => void sent.push(id), describe: () => describe(id) }) };
+    const reviewer = startReviewer(client as unknown as Parameters<typeof startReviewer>[0], {
+      random: seededRandom(1),
+      now: () => now,
+      pause: async () => undefined,
+    });
+    return { reviewer, sent, looks };
   };
 
   it("answers each question once, and leaves every fourth on the desk", async () => {
     const { reviewer, sent } = meet(0);
-    const questions = ["a", "b", "c", "d"].map((id) => waiting(id, 10_000));
-    reviewer.notice(questions);
-    reviewer.notice(questions);
+    const questions = ["a", "b", "c", "d"].map((id) => waiting(id));
+    await reviewer.notice(questions);
+    await reviewer.notice(["a", "b", "c", "d"].map((id) => waiting(id, 2)));
     await reviewer.settled();
     expect(sent).toEqual(["a", "b", "c"]);
     expect(reviewer.answers.find(({ run }) => run === "d")?.decision).toBe("ignored");
     expect(reviewer.answers).toHaveLength(4);
   });
 
+  it("looks again only at what has moved, and takes no other wait for a question", async () => {
+    const { reviewer, looks } = meet(0, "other");
+    for (const length of [1, 1, 2]) await reviewer.notice([waiting("a", length), { ...waiting("b", length), status: "running" }]);
+    expect(looks).toEqual(["a", "a"]);
+    expect(reviewer.answers).toEqual([]);
+  });
+
   it("does not answer in the last moment", async () => {
     const { reviewer, sent } = meet(9500);
-    reviewer.notice([waiting("a", 10_000)]);
+    await reviewer.notice([waiting("a")]);
     await reviewer.settled();
     expect(sent).toEqual([]);
     expect(reviewer.answers).toEqual([{ run: "a", decision: "ignored", sentAt: undefined }]);
