@@ -67,7 +67,6 @@ export interface EagerStart {
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
 const warmSleepMaxMs = 10_000;
-const inspectMs = 1000;
 
 export class Worker implements DriverHost {
   readonly store: Store;
@@ -85,13 +84,9 @@ export class Worker implements DriverHost {
   readonly #warm: RunCache;
   readonly #drivers = new Map<RunKey, RunDriver>();
   readonly #byRunId = new Map<string, RunDriver>();
-  /** Runs that are being rewound: what their bodies give meanwhile waits here. */
-  readonly #reloading = new Map<string, { readonly arrivals: Arrival[]; readonly bodies: Map<number, Body> }>();
   readonly #starting = new Set<RunDriver>();
-  readonly #loading = new Set<RunKey>();
-  #strays: { readonly runs: ReadonlySet<RunKey>; readonly tasks: ReadonlySet<TaskKey> } = { runs: new Set(), tasks: new Set() };
-  #suspect: RunKey | undefined;
-  #timers: (TimerHandle | undefined)[] = [];
+  readonly #intake: RunIntake;
+  readonly #housekeeper: Housekeeper;
   #hint: { stop(): void } | undefined;
   #onQuiet: (() => void) | undefined;
   #stopped = false;
@@ -126,6 +121,30 @@ export class Worker implements DriverHost {
       onMail: (key, position) => this.notice(key, position),
       onSlotFree: () => this.#tasks.wake(),
     });
+    this.#intake = new RunIntake({
+      host: this,
+      definitions,
+      guard: options.guard,
+      warm: this.#warm,
+      onLoaded: (driver, run) => {
+        this.#drivers.set(run.key, driver);
+        this.#byRunId.set(run.runId, driver);
+      },
+      onSettled: () => this.#checkQuiet(),
+    });
+    this.#housekeeper = new Housekeeper({
+      store,
+      runtime,
+      logger: options.logger,
+      recoverMs: settings.recoverMs,
+      worker: () => this.#lease.worker,
+      knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
+      runningTasks: () => this.#taskRunner.running.keys(),
+      onMail: (key, inboxCount) => this.notice(key, inboxCount),
+      onWithdrawn: (key) => this.#taskRunner.abort(key, new PerdureError("cancelled", "The activity was cancelled.")),
+      onWork: () => this.#wakeAll(),
+      onTrouble: (message, error) => this.onTrouble(message, error),
+    });
   }
 
   /** The key of this process's lease; 0 while it has none: no row is owned by it. */
@@ -140,12 +159,13 @@ export class Worker implements DriverHost {
 
   async start(): Promise<void> {
     await this.#lease.start();
+    // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
+    await this.#quietly(async () => (await this.#recover(), null));
     await this.store.retryParked(this.#names);
     this.#hint = this.store.onHint(() => this.#wakeAll());
     if (this.#names.length > 0) this.#runs.start();
     if (this.#options.definitions.activities.size > 0) this.#tasks.start();
-    this.#every(0, this.#options.settings.recoverMs, () => this.#recover());
-    this.#every(1, inspectMs, () => this.#inspect());
+    this.#housekeeper.start();
   }
 
   /** Stops taking work, lets bodies end for `graceMs`, then gives everything back at once. */
@@ -159,7 +179,7 @@ export class Worker implements DriverHost {
     await this.#quiet(graceMs);
     this.#stopped = true;
     this.#lease.stop();
-    for (const timer of this.#timers) timer?.cancel();
+    this.#housekeeper.stop();
     const reason = new PerdureError("shutdown", "The worker is shutting down; this goes on elsewhere, or after the restart.");
     for (const driver of [...this.#drivers.values(), ...this.#starting]) driver.drop(reason);
     this.#taskRunner.abortAll(reason);
@@ -221,12 +241,12 @@ export class Worker implements DriverHost {
   /** Drives a run that is this worker's by a start whose answer was lost. */
   async reclaim(key: RunKey, epoch: number): Promise<void> {
     const claimed = await this.persistently(() => this.store.reclaimRun({ worker: this.worker, key, epoch }));
-    if (claimed !== null && claimed !== undefined) await this.#take([claimed]);
+    if (claimed !== null && claimed !== undefined) await this.#intake.take([claimed]);
   }
 
   /** Drives a run that was claimed in passing, by a send or the end of an activity. */
   takeUp(claimed: ClaimedRun): void {
-    void this.#take([claimed]);
+    void this.#intake.take([claimed]);
   }
 
   /** Mail has come for a run of this worker. */
@@ -245,46 +265,12 @@ export class Worker implements DriverHost {
     return boxes === undefined ? undefined : openMail(this.codec, driver.machine.facts.id, boxes[0] ?? []);
   }
 
-  async reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): Promise<void> {
-    const { runId } = driver.machine.facts;
-    this.#reloading.set(runId, { arrivals: [...arrivals], bodies: new Map(bodies) });
-    const claimed = await this.persistently(() => this.store.reclaimRun({ worker: this.worker, key: driver.key, epoch: driver.epoch }));
-    this.#forget(driver);
-    if (claimed !== null && claimed !== undefined) await this.#take([claimed]);
-    this.#reloading.delete(runId);
+  reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): Promise<void> {
+    return this.#intake.reload(driver, arrivals, bodies, () => this.#forget(driver));
   }
 
   arrive(runId: string, body: Body, arrival: Arrival): void {
-    const reloading = this.#reloading.get(runId);
-    if (reloading !== undefined) {
-      if (reloading.bodies.get(arrival.command) === body && reloading.bodies.delete(arrival.command)) reloading.arrivals.push(arrival);
-    } else this.#byRunId.get(runId)?.arrive(body, arrival);
-  }
-
-  encodeOutcome(
-    outcome: BodyOutcome,
-    what: string,
-    context: PayloadContext,
-    done: (encoded: {
-      readonly text: string;
-      readonly payload: Payload;
-      readonly failure: { readonly error: unknown } | undefined;
-    }) => void,
-  ): void {
-    let text: string;
-    let failure: { readonly error: unknown } | undefined;
-    try {
-      if (!outcome.ok) throw outcome.error;
-      text = this.codec.encode(outcome.value, what);
-    } catch (error) {
-      failure = { error };
-      text = this.codec.encodeError(error);
-    }
-    if (this.codec.sync) return done({ text, payload: text, failure });
-    this.codec.seal(text, context).then(
-      (payload) => done({ text, payload, failure }),
-      (error: unknown) => this.onTrouble(`${what} could not be sealed by the codec chain; its body will run again.`, error),
-    );
+    if (!this.#intake.keepArrival(runId, body, arrival)) this.#byRunId.get(runId)?.arrive(body, arrival);
   }
 
   persistently<T>(call: () => Promise<T>): Promise<T | undefined> {
@@ -322,7 +308,7 @@ export class Worker implements DriverHost {
         this.#warm.put(driver);
     }
     if (this.#free === 1 || this.draining) this.#runs.wake();
-    if (this.draining && this.#idle) this.#onQuiet?.();
+    this.#checkQuiet();
   }
 
   onTasksQueued(): void {
@@ -340,11 +326,11 @@ export class Worker implements DriverHost {
   // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   get #free(): number {
-    return this.#options.settings.runConcurrency - this.#drivers.size - this.#starting.size - this.#loading.size;
+    return this.#options.settings.runConcurrency - this.#drivers.size - this.#starting.size - this.#intake.size;
   }
 
   get #idle(): boolean {
-    return this.#drivers.size + this.#starting.size + this.#loading.size + this.#taskRunner.running.size === 0;
+    return this.#drivers.size + this.#starting.size + this.#intake.size + this.#taskRunner.running.size === 0;
   }
 
   async #pollRuns(): Promise<number | null> {
@@ -355,9 +341,9 @@ export class Worker implements DriverHost {
       worker: this.worker,
       names: this.#names,
       limit,
-      suspects: this.#suspect === undefined ? 1 : 0,
+      suspects: this.#intake.hasSuspect ? 0 : 1,
     });
-    void this.#take(runs);
+    void this.#intake.take(runs);
     if (runs.length >= limit) return 0;
     return nextDueAt === null ? null : Math.max(1, nextDueAt - this.store.now());
   }
@@ -366,105 +352,12 @@ export class Worker implements DriverHost {
     return this.#lease.holds() ? this.#taskRunner.poll(this.worker) : null;
   }
 
-  /** Loads claimed runs and drives them. */
-  async #take(claimed: readonly ClaimedRun[]): Promise<void> {
-    if (claimed.length === 0) return;
-    const taken = claimed.map((run) => ({ run, warm: this.#warm.take(run) }));
-    for (const { run } of taken) {
-      this.#loading.add(run.key);
-      if (run.crashCount >= 2) this.#suspect = run.key;
-    }
-    try {
-      const boxes = await this.persistently(() =>
-        this.store.loadInboxes(taken.map(({ run, warm }) => ({ key: run.key, above: warm?.inboxSeen ?? 0 }))),
-      );
-      if (boxes !== undefined) await Promise.all(taken.map(({ run, warm }, index) => this.#adopt(run, warm, boxes[index] ?? [])));
-    } catch (error) {
-      this.onTrouble("Claimed runs could not be read; they will be tried again.", error);
-    } finally {
-      for (const { run } of taken) this.#loading.delete(run.key);
-      if (this.draining && this.#idle) this.#onQuiet?.();
-    }
-  }
-
-  async #adopt(run: ClaimedRun, warm: RunDriver | undefined, records: Awaited<ReturnType<Store["loadInboxes"]>>[number]): Promise<void> {
-    try {
-      if (run.crashCount >= crashesMax) return await this.#convict(run);
-      const mail = await openMail(this.codec, run.workflowId, records);
-      if (warm !== undefined) return this.#drive(warm, run, warm.lastAt, mail);
-      const definition = this.#options.definitions.workflows.get(run.name);
-      if (definition === undefined) return await this.#giveBack(run);
-      let driver: RunDriver | undefined;
-      const loaded = await this.persistently(() => loadRun({ ...this.#options }, run, definition, () => driver?.wake()));
-      if (loaded === undefined) return;
-      driver = new RunDriver({ host: this, machine: loaded.machine, deadlineAt: run.deadlineAt, parkCount: run.parkCount });
-      this.#judge(loaded);
-      this.#drive(driver, run, loaded.lastAt, mail);
-    } catch (error) {
-      await this.#parkUnloaded(run, error);
-    } finally {
-      this.#loading.delete(run.key);
-    }
-  }
-
-  /** A run that ended on replay, though its history goes on or has no end, no longer fits its code either. */
-  #judge(loaded: LoadedRun): void {
-    const { state } = loaded.state;
-    if (state === "waiting" || state === "diverged") return;
-    loaded.machine.freeze({
-      message: "The workflow's code ended where its history goes on.",
-      report: `The code ended (${state}) at event ${loaded.machine.seq}, but the history says that it waited for something there.`,
-    });
-  }
-
-  #drive(driver: RunDriver, run: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
-    const inherited = this.#reloading.get(run.runId);
-    if (inherited !== undefined) {
-      this.#reloading.delete(run.runId);
-      driver.inherit(inherited.arrivals, inherited.bodies);
-    }
-    this.#drivers.set(run.key, driver);
-    this.#byRunId.set(run.runId, driver);
-    driver.adopt(run, lastAt, mail);
-  }
-
-  #convict(run: ClaimedRun): Promise<void> {
-    return this.#parkClaimed(run, {
-      code: "poisoned",
-      message: `The run's process died ${run.crashCount} times in a row while it was driven, so it is not driven any more. Find out why (memory, process.exit, an endless loop), then resume it.`,
-    });
-  }
-
-  async #parkUnloaded(run: ClaimedRun, error: unknown): Promise<void> {
-    const code = isPerdureError(error, "undecodable") ? "undecodable" : "internal";
-    await this.#parkClaimed(run, { code, message: error instanceof Error ? error.message : String(error) });
-  }
-
-  async #parkClaimed(run: ClaimedRun, reason: ParkReason): Promise<void> {
-    if (this.#suspect === run.key) this.#suspect = undefined;
-    this.onParked(factsOf(run), reason);
-    const dueAt = reason.code === "poisoned" ? null : this.store.now() + 60_000;
-    const effects = {
-      events: [],
-      consumed: [],
-      tasks: [],
-      withdrawnTasks: [],
-      inboxSeen: run.inboxCount,
-      next: { state: "parked", reason, dueAt },
-    } as const;
-    await this.persistently(() => this.commits.submit({ type: "turn", key: run.key, epoch: run.epoch, lastSeq: run.lastSeq, effects }));
-  }
-
-  async #giveBack(run: ClaimedRun): Promise<void> {
-    await this.persistently(() => this.store.release({ worker: this.worker, runs: [run.key], tasks: [] }));
-  }
-
   #forget(driver: RunDriver): void {
     if (this.#drivers.get(driver.key) === driver) this.#drivers.delete(driver.key);
     const { runId } = driver.machine.facts;
     if (this.#byRunId.get(runId) === driver) this.#byRunId.delete(runId);
     this.#starting.delete(driver);
-    if (this.#suspect === driver.key) this.#suspect = undefined;
+    this.#intake.release(driver.key);
   }
 
   // Housekeeping. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -482,47 +375,6 @@ export class Worker implements DriverHost {
     this.#warm.clear();
   }
 
-  async #recover(): Promise<void> {
-    const { workers, runs, tasks } = await this.store.recover(this.#lease.worker ?? null);
-    if (workers === 0) return;
-    this.#options.logger.info("Took over from dead workers.", { workers, runs, tasks });
-    this.#wakeAll();
-  }
-
-  /** Finds mail whose hint was lost, tasks that were withdrawn, and what was claimed by a call whose answer was lost. */
-  async #inspect(): Promise<void> {
-    const worker = this.#lease.worker;
-    if (worker === undefined) return;
-    const { runs, tasks } = await this.store.inspectOwned(worker);
-    for (const { key, inboxCount } of runs) this.notice(key, inboxCount);
-    const strayRuns = runs
-      .map(({ key }) => key)
-      .filter((key) => !this.#drivers.has(key) && !this.#loading.has(key) && this.#starting.size === 0);
-    const strayTasks = tasks.filter((key) => !this.#taskRunner.running.has(key));
-    const held = new Set(tasks);
-    for (const key of this.#taskRunner.running.keys()) {
-      if (!held.has(key)) this.#taskRunner.abort(key, new PerdureError("cancelled", "The activity was cancelled."));
-    }
-    // Seen twice in a row: a claim whose answer is merely on its way is not a stray.
-    const lost = {
-      runs: strayRuns.filter((key) => this.#strays.runs.has(key)),
-      tasks: strayTasks.filter((key) => this.#strays.tasks.has(key)),
-    };
-    this.#strays = { runs: new Set(strayRuns), tasks: new Set(strayTasks) };
-    if (lost.runs.length + lost.tasks.length > 0) await this.store.release({ worker, ...lost });
-  }
-
-  #every(slot: number, intervalMs: number, work: () => Promise<void>): void {
-    const next = (): void => {
-      if (this.#stopped) return;
-      this.#timers[slot] = this.runtime.setTimer(
-        () => void this.#quietly(async () => (await work(), null)).then(next),
-        intervalMs * (0.9 + this.runtime.random() * 0.2),
-      );
-    };
-    next();
-  }
-
   async #quietly(work: () => Promise<number | null>): Promise<number | null> {
     try {
       return await work();
@@ -530,6 +382,10 @@ export class Worker implements DriverHost {
       if (!this.#stopped) this.onTrouble("The store did not answer; trying again.", error);
       return 100 + this.runtime.random() * 400;
     }
+  }
+
+  #checkQuiet(): void {
+    if (this.draining && this.#idle) this.#onQuiet?.();
   }
 
   #quiet(graceMs: number): Promise<void> {
