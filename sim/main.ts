@@ -26,14 +26,12 @@ function positive(name: string, text: string): number {
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-let lateRejections = 0;
 const common = {
   hop: (callback: () => void) => void setImmediate(callback),
   monotonicMs: () => performance.now(),
   onUncaught(listener: (error: unknown) => void) {
-    const onLate = (): void => void (lateRejections += 1);
-    process.on("uncaughtException", listener).on("unhandledRejection", onLate);
-    return () => void process.off("uncaughtException", listener).off("unhandledRejection", onLate);
+    process.on("uncaughtException", listener);
+    return () => void process.off("uncaughtException", listener);
   },
 };
 

@@ -174,7 +174,10 @@ function createHost(process: VirtualProcess, witness: Witness): Host {
           other.path === call.path,
       );
       if (twin?.aborted() === false)
-        witness.violate("I8", `${process.name} executes ${call.kind} ${call.path} of ${call.runId} twice at once`);
+        witness.violate(
+          "I8",
+          `${process.name} executes ${call.kind} ${call.path} of ${call.runId} twice at once (attempt ${io.attempt}, the other ${twin.attempt} since ${Math.round(twin.startedAt)})`,
+        );
       const finish = (): string => {
         execution.outcome = "failed";
         if (io.signal.aborted && execution.id % 2 === 0) throw io.signal.reason;

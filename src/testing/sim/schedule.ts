@@ -13,8 +13,9 @@ import { createFaults } from "./faults.js";
 import { checkAtRest } from "./final-checks.js";
 import { OnlineChecker } from "./online-checker.js";
 import { Places } from "./places.js";
-import { createPrng, hashText } from "./prng.js";
+import { createPrng } from "./prng.js";
 import { receivesOf } from "./program.js";
+import { Scheduler } from "./scheduler.js";
 import type { Network } from "./sim-store.js";
 import { describeRun, findStuck } from "./stuck.js";
 import { drawStrategy, fair } from "./strategies.js";
@@ -62,26 +63,9 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   const { timeline, faults, places, witness } = world;
   const prng = createPrng(options.seed).fork("schedule");
 
-  let strategy = drawStrategy(prng.fork("strategy"));
+  const strategy = drawStrategy(prng.fork("strategy"));
   world.tally.count(`strategy:${strategy.name}`);
-  let events = 0;
-  let traceHash = 0;
-  // Callbacks rather than awaits: under AsyncLocalStorage every promise costs, and this runs for each event.
-  const runUntil = (untilMs: number, eventLimit: number, done: () => boolean): Promise<void> =>
-    new Promise((resolve) => {
-      const next = (): void => {
-        if (witness.violations.length > 0 || events >= eventLimit || done()) return resolve();
-        const ready = timeline.ready(untilMs);
-        if (ready.length === 0) return resolve();
-        const event = timeline.take(strategy.choose(ready), prng.next() * 0.05);
-        events++;
-        traceHash = hashText(`${event.actor.name}|${event.label}|${timeline.nowMs()}`, traceHash);
-        options.onEvent?.(timeline.nowMs() - startMs, event.actor.name, event.label);
-        event.run();
-        return options.hop(next);
-      };
-      next();
-    });
+  const scheduler = new Scheduler({ timeline, witness, prng, strategy, hop: options.hop, onEvent: options.onEvent });
 
   for (const place of places.all) timeline.schedule(world.network.actor, `${place.name} boots`, prng.next() * 50, () => places.boot(place));
   for (const misfortune of world.config.misfortunes)
@@ -95,20 +79,20 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   };
 
   const unsafeUntil = startMs + world.config.unsafeMs;
-  await runUntil(unsafeUntil, unsafeEventsMax, allEnded);
+  await scheduler.run(unsafeUntil, unsafeEventsMax, allEnded);
   // Those that were paused may still have something to say about what has ended.
-  await runUntil(Math.min(unsafeUntil, timeline.nowMs() + afterlifeMs), unsafeEventsMax, () => false);
+  await scheduler.run(Math.min(unsafeUntil, timeline.nowMs() + afterlifeMs), unsafeEventsMax, () => false);
 
   faults.heal();
   places.heal();
-  strategy = fair;
+  scheduler.strategy = fair;
   const healedAt = timeline.nowMs();
-  await runUntil(healedAt + takeoverMs, events + eventsMax, allEnded);
-  await runUntil(healedAt + feedAfterMs, events + eventsMax, () => allEnded() || allAsleep());
+  await scheduler.run(healedAt + takeoverMs, eventsMax, allEnded);
+  await scheduler.run(healedAt + feedAfterMs, eventsMax, () => allEnded() || allAsleep());
   if (!allEnded() && witness.violations.length === 0) {
     await stuckNow(allAsleep() ? 0 : patienceMs);
     feed(world);
-    await runUntil(healedAt + quietWithinMs, events + eventsMax, allEnded);
+    await scheduler.run(healedAt + quietWithinMs, eventsMax, allEnded);
   }
   if (witness.violations.length === 0) {
     for (const row of world.state.runs.values())
@@ -131,8 +115,8 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     violations: witness.violations,
     tally: world.tally,
     virtualMs: timeline.nowMs() - startMs,
-    events,
-    traceHash,
+    events: scheduler.events,
+    traceHash: scheduler.traceHash,
     witness,
   };
 }
