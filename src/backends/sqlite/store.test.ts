@@ -1,0 +1,323 @@
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { NewRun, Operation, Store } from "../../backend/index.js";
+import { systemRuntime } from "../../platform/runtime.js";
+import { driving, effectsOf, lineOf, sampleRun, sendOf, startOf, turnOf } from "../../testing/conformance/samples.js";
+import type { SqliteConnection, SqliteDriver, SqliteOpenOptions } from "./driver.js";
+import { loadDriver } from "./drivers/load-driver.js";
+import { SqliteError } from "./sqlite-error.js";
+import { sqlite } from "./sqlite.js";
+import { openSqliteStore } from "./store.js";
+
+const runtime = systemRuntime();
+const plainDriver = loadDriver();
+let folder: string;
+let path: string;
+let stores: Store[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "perdure-store-"));
+  path = join(folder, "a.db");
+  stores = [];
+});
+afterEach(async () => {
+  for (const store of stores) await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function open(driver: SqliteDriver = plainDriver, waitMaxMs = 5000): Promise<Store> {
+  const store = await openSqliteStore(runtime, { driver, path, synchronous: "full", waitMaxMs });
+  stores.push(store);
+  return store;
+}
+
+/** Hands the connections out, so that a test can do to them what a disk or an administrator would. */
+function watchedDriver(onExec: (sql: string, connection: SqliteConnection) => void = () => {}): {
+  readonly driver: SqliteDriver;
+  readonly opened: SqliteConnection[];
+} {
+  const opened: SqliteConnection[] = [];
+  return {
+    opened,
+    driver: {
+      name: plainDriver.name,
+      open(file: string, options?: SqliteOpenOptions): SqliteConnection {
+        const connection = plainDriver.open(file, options);
+        if (file !== path) return connection;
+        opened.push(connection);
+        return Object.create(connection, {
+          inTransaction: { get: () => connection.inTransaction },
+          exec: {
+            value(sql: string) {
+              onExec(sql, connection);
+              connection.exec(sql);
+            },
+          },
+        }) as SqliteConnection;
+      },
+    },
+  };
+}
+
+let lastId = 0;
+const newRun = (run: Partial<NewRun> = {}): Operation => startOf(sampleRun({ workflowId: `w${(lastId += 1)}`, ...run }));
+const countOf = async (store: Store): Promise<number> => (await store.listRuns({ limit: 100_000 })).length;
+const failureOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => undefined,
+    (failure: unknown) => failure,
+  );
+
+describe("a SQLite store", () => {
+  it("finds everything again after it was closed", async () => {
+    const store = await open();
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    const run = sampleRun({ workflowId: "w", runId: "r" });
+    await store.apply([startOf(run, { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) } })]);
+    await store.close();
+    const again = await open();
+    expect(await again.loadHistory({ key: 1, fromSeq: 1, limit: 10 })).toHaveLength(1);
+    expect((await again.findRuns([{ runId: "r" }]))[0]?.run).toMatchObject({ workflowId: "w", ownerId: "a", epoch: 1, lastSeq: 1 });
+  });
+
+  it("gives no key out twice, also after what had it is gone", async () => {
+    const store = await open();
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    await store.retireWorker(worker);
+    const next = await store.registerWorker({ workerId: "b", leaseMs: 60_000 });
+    expect(next.worker).toBeGreaterThan(worker);
+  });
+
+  it("refuses calls after it was closed", async () => {
+    const store = await open();
+    await store.close();
+    await store.close();
+    expect(await failureOf(store.apply([newRun()]))).toMatchObject({ code: "closed", outcome: "none", transient: false });
+    expect(await failureOf(store.listRuns({ limit: 1 }))).toMatchObject({ code: "closed" });
+  });
+
+  it("leaves nothing but the file and its two small ones when everybody has gone", async () => {
+    const store = await open();
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    expect(readdirSync(folder)).toContain("a.db-worker-a");
+    await store.retireWorker(worker);
+    expect(readdirSync(folder)).not.toContain("a.db-worker-a");
+  });
+
+  it("sweeps up after workers that died long ago", async () => {
+    await (await open()).close();
+    writeFileSync(join(folder, "a.db-worker-long-dead"), "");
+    const store = await open();
+    await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    expect(readdirSync(folder)).not.toContain("a.db-worker-long-dead");
+  });
+
+  it("lists in pieces whatever the filter leaves", async () => {
+    const store = await open();
+    const starts = (count: number, name: string): Operation[] => Array.from({ length: count }, () => newRun({ name }));
+    await store.apply(starts(3, "rare"));
+    for (let batch = 0; batch < 12; batch += 1) await store.apply(starts(1000, "common"));
+    const rare = await store.listRuns({ name: "rare", limit: 10 });
+    expect(rare.map(({ key }) => key)).toEqual([3, 2, 1]);
+    expect(await store.listRuns({ name: "rare", limit: 10, before: 3 })).toHaveLength(2);
+    expect(await store.listRuns({ name: "never seen", limit: 10 })).toEqual([]);
+    expect(await store.listRuns({ limit: 7, before: 9000 })).toHaveLength(7);
+  });
+});
+
+describe("options of sqlite()", () => {
+  it.each([
+    [[":memory:"], /perdure\/memory/],
+    [[""], /path of a database file/],
+    [["a\0b"], /path of a database file/],
+    [["file:a.db"], /plain path/],
+    [[undefined], /path of a database file/],
+    [["a.db", { synchronous: "off" }], /synchronous .* Give "full" or "normal"/],
+    [["a.db", { busyWaitMs: -1 }], /busyWaitMs/],
+    [["a.db", { sync: "full" }], /no option "sync"/],
+    [["a.db", null], /must be an object/],
+  ])("refuses %j", (args, message) => {
+    const call = (): unknown => (sqlite as (...given: unknown[]) => unknown)(...args);
+    expect(call).toThrow(expect.objectContaining({ code: "invalid_argument", message: expect.stringMatching(message) }));
+  });
+
+  it("says which driver is unknown when it is opened", async () => {
+    const backend = sqlite(path, { driver: "sqlite3" as "libsql" });
+    expect(await failureOf(backend.open(runtime))).toMatchObject({ code: "invalid_argument" });
+  });
+});
+
+describe("a file that is no store", () => {
+  it("is left alone if it is not a database", async () => {
+    writeFileSync(path, "This is somebody's letter. ".repeat(100));
+    expect(await failureOf(open())).toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringMatching(/not a SQLite database.*another path/),
+    });
+  });
+
+  it("is left alone if it is another application's", async () => {
+    const other = plainDriver.open(path);
+    other.exec("CREATE TABLE letter (text)");
+    other.close();
+    expect(await failureOf(open())).toMatchObject({ code: "backend_mismatch", message: expect.stringMatching(/another application/) });
+  });
+
+  it("is left alone if a newer version made it", async () => {
+    await (await open()).close();
+    const newer = plainDriver.open(path);
+    newer.exec("PRAGMA user_version = 999");
+    newer.close();
+    expect(await failureOf(open())).toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringMatching(/version 999.*Update perdure/),
+    });
+  });
+
+  it("is reported if its folder is missing", async () => {
+    path = join(folder, "no", "such", "a.db");
+    expect(await failureOf(open())).toMatchObject({ code: "backend_failed", message: expect.stringMatching(/does not exist. Create it/) });
+  });
+});
+
+describe("a file that fails", () => {
+  it("goes on when the full disk has room again, with nothing lost and nothing half written", async () => {
+    const { driver, opened } = watchedDriver();
+    const store = await open(driver);
+    await store.apply([newRun()]);
+    opened[0]?.exec("PRAGMA max_page_count = 1");
+    const big = (): Operation[] =>
+      Array.from({ length: 50 }, () => startOf(sampleRun({ workflowId: `big ${(lastId += 1)}` }), { input: "x".repeat(10_000) }));
+    const failure = await failureOf(store.apply(big()));
+    expect(failure).toMatchObject({
+      code: "backend_full",
+      outcome: "none",
+      transient: true,
+      message: expect.stringMatching(/Free some space/),
+    });
+    expect(await countOf(store)).toBe(1);
+    opened[0]?.exec("PRAGMA max_page_count = 1000000");
+    await store.apply(big());
+    expect(await countOf(store)).toBe(51);
+  });
+
+  it("says that it cannot be written, and is read all the same", async () => {
+    const { driver, opened } = watchedDriver();
+    const store = await open(driver);
+    await store.apply([newRun()]);
+    opened[0]?.exec("PRAGMA query_only = 1");
+    const failure = await failureOf(store.apply([newRun()]));
+    expect(failure).toMatchObject({
+      code: "backend_readonly",
+      outcome: "none",
+      transient: false,
+      message: expect.stringMatching(/permissions/),
+    });
+    expect(await countOf(store)).toBe(1);
+    opened[0]?.exec("PRAGMA query_only = 0");
+    await store.apply([newRun()]);
+    expect(await countOf(store)).toBe(2);
+  });
+
+  it("refuses every call once the file was deleted, and goes on when it is back", async () => {
+    const store = await open();
+    await store.apply([newRun()]);
+    for (const suffix of ["", "-wal", "-shm"]) renameSync(path + suffix, `${path}.away${suffix}`);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      expect(await failureOf(store.apply([newRun()]))).toMatchObject({
+        code: "backend_mismatch",
+        outcome: "none",
+        transient: false,
+        message: expect.stringMatching(/deleted or moved.*Put it back/),
+      });
+    }
+    expect(existsSync(path)).toBe(false);
+    for (const suffix of ["", "-wal", "-shm"]) renameSync(`${path}.away${suffix}`, path + suffix);
+    await store.apply([newRun()]);
+    expect(await countOf(store)).toBe(2);
+  });
+
+  it("refuses to write into a file that somebody put in its place", async () => {
+    const store = await open();
+    await store.apply([newRun()]);
+    copyFileSync(path, `${path}.copy`);
+    unlinkSync(path);
+    renameSync(`${path}.copy`, path);
+    expect(await failureOf(store.apply([newRun()]))).toMatchObject({
+      code: "backend_mismatch",
+      outcome: "none",
+      message: expect.stringMatching(/replaced/),
+    });
+  });
+
+  it("does not acknowledge what was committed to a file that was deleted meanwhile", async () => {
+    const { driver } = watchedDriver((sql) => {
+      if (sql === "COMMIT" && armed) unlinkSync(path);
+    });
+    let armed = false;
+    const store = await open(driver);
+    armed = true;
+    expect(await failureOf(store.apply([newRun()]))).toMatchObject({ code: "backend_mismatch", outcome: "unknown" });
+  });
+
+  it("does not know what became of a commit that the disk failed, and opens the file anew", async () => {
+    let fault: "none" | "before" | "after" = "none";
+    const { driver, opened } = watchedDriver((sql, connection) => {
+      if (sql !== "COMMIT" || fault === "none") return;
+      if (fault === "after") connection.exec("COMMIT");
+      fault = "none";
+      throw new SqliteError(1034, "disk I/O error");
+    });
+    const store = await open(driver);
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    const run = sampleRun({ workflowId: "w", runId: "r" });
+    await store.apply([startOf(run, { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) } })]);
+    const held = { key: 1, epoch: 1, lastSeq: 1, inboxCount: 0 };
+    for (const when of ["before", "after"] as const) {
+      fault = when;
+      const turn = store.apply([turnOf(held, driving)]);
+      const behind = store.apply([sendOf({ runId: "r" }, when)]);
+      expect(await failureOf(turn)).toMatchObject({ code: "backend_failed", outcome: "unknown", transient: true });
+      expect((await behind)[0].status).toBe("sent");
+      // The engine finds out by claiming the run again.
+      const reclaimed = await store.reclaimRun({ worker, key: held.key, epoch: held.epoch });
+      expect(reclaimed?.lastSeq).toBe(held.lastSeq + (when === "after" ? 1 : 0));
+      held.lastSeq = reclaimed?.lastSeq ?? 0;
+      held.epoch = reclaimed?.epoch ?? 0;
+    }
+    expect(opened).toHaveLength(3);
+    await store.apply([newRun()]);
+    for (const pragma of ["synchronous = 2", "foreign_keys = 0", "busy_timeout = 0"]) {
+      const [name = "", value] = pragma.split(" = ");
+      expect(Object.values(opened.at(-1)?.prepare(`PRAGMA ${name}`).get() ?? {})[0]).toBe(Number(value));
+    }
+    expect((await store.findRuns([{ runId: "r" }]))[0]?.run).toMatchObject({ lastSeq: 2, inboxCount: 2 });
+  });
+
+  it("rejects what waits if it cannot be opened anew, and goes on once it can", async () => {
+    let isFailing = false;
+    const { driver, opened } = watchedDriver((sql) => {
+      if (sql === "COMMIT" && isFailing) throw new SqliteError(1034, "disk I/O error");
+    });
+    let isGone = false;
+    const store = await open({
+      ...driver,
+      open(file, options) {
+        if (isGone && file === path) throw new SqliteError(14, "unable to open database file");
+        return driver.open(file, options);
+      },
+    });
+    isFailing = true;
+    isGone = true;
+    const [first, second] = [store.apply([newRun()]), store.apply([newRun()])];
+    expect(await failureOf(first)).toMatchObject({ outcome: "unknown" });
+    expect(await failureOf(store.listRuns({ limit: 1 }))).toMatchObject({ code: "backend_failed", outcome: "none" });
+    expect(await failureOf(second)).toMatchObject({ code: "backend_failed", outcome: "none" });
+    isFailing = false;
+    isGone = false;
+    await store.apply([newRun()]);
+    expect(opened).toHaveLength(2);
+  });
+});
