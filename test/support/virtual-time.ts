@@ -93,11 +93,11 @@ export function virtualTime(): VirtualTime {
     return true;
   };
   const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
-    const limit = nowMs + 24 * hour;
+    const limit = nowMs + 3 * hour;
     for (;;) {
       await settle();
       if (await condition()) return;
-      if (nowMs > limit) throw new Error("what the test waits for has not happened within a day of virtual time");
+      if (nowMs > limit) throw new Error("what the test waits for has not happened within three hours of virtual time");
       step(limit + hour);
     }
   };
