@@ -338,8 +338,8 @@ export class RunDriver {
     if (done.events.length > 0) this.#parkCount = 0;
     for (const line of done.logs) host.log(this.machine.facts, line);
     for (const command of done.withdrawn) this.#bodies.abort(command.number, () => new CancelledError("The operation was cancelled."));
-    if (done.terminal !== undefined) {
-      host.onEnded(this, done.terminal);
+    if (done.storedTerminal !== undefined) {
+      host.onEnded(this, done.storedTerminal);
       return this.#finish("ended", () => new CancelledError("The run has ended."));
     }
     for (const [number, retryAt] of done.stepRetries) this.#bodies.retryTimes.set(number, retryAt);

@@ -27,6 +27,8 @@ export class Speculation {
   readonly steps: StepCommand[] = [];
   terminal: HistoryRecord | undefined;
   terminalField = "";
+  /** The terminal line as the store has it, its payload sealed. */
+  storedTerminal: HistoryRecord | undefined;
   #logs: LogLine[] | undefined;
   #withdrawn: Command[] | undefined;
   #stepRetries: Map<number, number> | undefined;
@@ -113,8 +115,9 @@ export class Speculation {
   }
 
   #assemble(next: NextState, inboxSeen: number, inputOf: (draft: TaskDraft) => Payload, last: Payload | null): Effects {
+    this.storedTerminal = this.terminal === undefined ? undefined : { ...this.terminal, payload: last };
     return {
-      events: this.terminal === undefined ? this.events : [...this.events, { ...this.terminal, payload: last }],
+      events: this.storedTerminal === undefined ? this.events : [...this.events, this.storedTerminal],
       consumed: this.consumed,
       tasks: this.#tasks === undefined ? none : this.#tasks.map((draft) => taskOf(draft, inputOf(draft))),
       withdrawnTasks:
