@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { spawnProcess, type Message } from "./children.js";
 import { describeMachine } from "./machine.js";
 import { parseOptions, usage, type BackendKind, type Options } from "./options.js";
-import type { ProcessArgs } from "./process.js";
+import { nodeOptions, type ProcessArgs, type Settings } from "./process-args.js";
 import { lineOf, summaryOf, textOf, type Line, type Measurement } from "./report.js";
 import type { Workload } from "./workload.js";
 import { findWorkload, workloads } from "./workloads/index.js";
@@ -20,9 +20,9 @@ const limitMs = 10 * 60_000;
 
 async function measure(workload: Workload, backend: BackendKind, options: Options, base: string): Promise<Measurement> {
   const folder = mkdtempSync(join(base, `${workload.name}-`));
-  const settings = { backend, quick: options.quick, sleepers: options.sleepers, folder };
-  const profiling = options.profileFolder === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", resolve(options.profileFolder)];
-  const child = spawnProcess({ workload: workload.name, settings } satisfies ProcessArgs, ["--expose-gc", ...profiling]);
+  const profiling = options.profileFolder === undefined ? {} : { profileFolder: resolve(options.profileFolder) };
+  const settings: Settings = { backend, quick: options.quick, sleepers: options.sleepers, folder, ...profiling };
+  const child = spawnProcess({ workload: workload.name, settings } satisfies ProcessArgs, nodeOptions(settings));
   const overdue = setTimeout(() => void child.kill(), limitMs);
   try {
     const { measurement } = await child.hear<Measured>("measured");

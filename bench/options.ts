@@ -16,7 +16,7 @@ export interface Options {
   readonly sleepers: number;
   /** Where the database files go; a folder below it is made and removed again. */
   readonly folder: string | undefined;
-  /** Write CPU profiles of the workloads' own processes here. */
+  /** Write CPU profiles of all processes here. */
   readonly profileFolder: string | undefined;
 }
 
@@ -28,7 +28,7 @@ export const usage = `npm run bench -- [options]
   --json                    JSON lines on standard output, progress on standard error
   --strict                  exit code 1 if a goal is missed (default: only if work was lost or failed)
   --dir FOLDER              where the database files go (default: the system's temporary folder)
-  --cpu-prof FOLDER         write a CPU profile of each workload's process
+  --cpu-prof FOLDER         write a CPU profile of each process (those that are killed write none)
 `;
 
 /** Reads the command line. Throws an `Error` that says what is wrong with it. */

@@ -4,25 +4,9 @@ import type { Backend } from "perdure";
 import { memory } from "perdure/memory";
 import { sqlite } from "perdure/sqlite";
 import { openPost, spawnProcess, type Message } from "./children.js";
-import type { BackendKind } from "./options.js";
+import { nodeOptions, type ProcessArgs, type Settings } from "./process-args.js";
 import type { Bench } from "./workload.js";
 import { findWorkload } from "./workloads/index.js";
-
-/** The argument of a process, as JSON. */
-export interface ProcessArgs {
-  readonly workload: string;
-  /** Absent in the process of the workload itself. */
-  readonly role?: string;
-  readonly input?: Message;
-  readonly settings: Settings;
-}
-
-export interface Settings {
-  readonly backend: BackendKind;
-  readonly quick: boolean;
-  readonly sleepers: number;
-  readonly folder: string;
-}
 
 function benchOf(workload: string, settings: Settings): Bench {
   const databaseFile = join(settings.folder, "bench.db");
@@ -31,7 +15,8 @@ function benchOf(workload: string, settings: Settings): Bench {
     ...settings,
     databaseFile,
     openBackend: () => (settings.backend === "memory" ? (inMemory ??= memory()) : sqlite(databaseFile)),
-    spawn: (role, input = { type: "none" }) => spawnProcess({ workload, role, input, settings } satisfies ProcessArgs, ["--expose-gc"]),
+    spawn: (role, input = { type: "none" }) =>
+      spawnProcess({ workload, role, input, settings } satisfies ProcessArgs, nodeOptions(settings)),
   };
 }
 

@@ -1,0 +1,24 @@
+import type { Message } from "./children.js";
+import type { BackendKind } from "./options.js";
+
+/** The argument of a process, as JSON. */
+export interface ProcessArgs {
+  readonly workload: string;
+  /** Absent in the process of the workload itself. */
+  readonly role?: string;
+  readonly input?: Message;
+  readonly settings: Settings;
+}
+
+export interface Settings {
+  readonly backend: BackendKind;
+  readonly quick: boolean;
+  readonly sleepers: number;
+  readonly folder: string;
+  /** Where CPU profiles go, if they are wanted. */
+  readonly profileFolder?: string;
+}
+
+/** What every process of the benchmark is started with. */
+export const nodeOptions = ({ profileFolder }: Settings): readonly string[] =>
+  profileFolder === undefined ? ["--expose-gc"] : ["--expose-gc", "--cpu-prof", "--cpu-prof-dir", profileFolder];
