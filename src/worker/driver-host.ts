@@ -1,12 +1,12 @@
 import type { Store } from "../backend/backend.js";
-import type { HistoryRecord, ParkReason, Payload, WorkerKey } from "../backend/records.js";
-import type { Codec, PayloadContext } from "../codec/codec.js";
+import type { HistoryRecord, ParkReason, WorkerKey } from "../backend/records.js";
+import type { Codec } from "../codec/codec.js";
 import type { LogLine, RunFacts } from "../core/run-machine.js";
 import type { Runtime } from "../platform/runtime.js";
 import type { GroupCommit } from "./group-commit.js";
 import type { Arrival, Mail } from "./next-event.js";
 import type { DriverEnd, RunDriver } from "./run-driver.js";
-import type { Body, BodyOutcome } from "./step-runner.js";
+import type { Body } from "./step-runner.js";
 
 /** What a driver needs of the worker that it is part of. */
 export interface DriverHost {
@@ -25,17 +25,6 @@ export interface DriverHost {
   reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>): Promise<void>;
   /** Hands a body's outcome to whoever drives the run now. */
   arrive(runId: string, body: Body, arrival: Arrival): void;
-  /** Encodes what a body gave, at once where the codec can. A value that cannot be encoded is a failure of the body. */
-  encodeOutcome(
-    outcome: BodyOutcome,
-    what: string,
-    context: PayloadContext,
-    done: (encoded: {
-      readonly text: string;
-      readonly payload: Payload;
-      readonly failure: { readonly error: unknown } | undefined;
-    }) => void,
-  ): void;
   /** Calls again with back-off while the store is out of reach. Undefined if the worker closes first. */
   persistently<T>(call: () => Promise<T>): Promise<T | undefined>;
   log(facts: RunFacts, line: LogLine): void;

@@ -7,6 +7,7 @@ import type { Codec } from "../codec/codec.js";
 import type { TurnEvent } from "../core/events.js";
 import type { Pending, RunMachine } from "../core/run-machine.js";
 import { nextRetry } from "../core/retry.js";
+import type { EncodedOutcome } from "./encode-outcome.js";
 import type { ActivityCommand, StepCommand } from "../core/commands.js";
 
 /** An inbox item whose payload has been opened. */
@@ -16,14 +17,9 @@ export interface Mail {
 }
 
 /** What a step body gave. */
-export interface Arrival {
+export interface Arrival extends EncodedOutcome {
   readonly command: number;
   readonly attempt: number;
-  /** The encoded result or error, as text and as it is stored. */
-  readonly text: string;
-  readonly payload: Payload;
-  /** For a failure: the error as it was thrown, for the retry policy to judge. */
-  readonly failure: { readonly error: unknown } | undefined;
 }
 
 export interface ChosenEvent {

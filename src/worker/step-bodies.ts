@@ -1,6 +1,7 @@
 import type { StepCommand } from "../core/commands.js";
 import type { RunMachine } from "../core/run-machine.js";
 import type { DriverHost } from "./driver-host.js";
+import { encodeOutcome } from "./encode-outcome.js";
 import type { Arrival } from "./next-event.js";
 import { payloadFields } from "./payload-fields.js";
 import { Body } from "./step-runner.js";
@@ -56,17 +57,16 @@ export class StepBodies {
       timeoutMs: command.timeoutMs,
       what: `step "${name}"`,
       run: command.run,
-      onDone: (outcome) => {
-        host.encodeOutcome(
+      onDone: (outcome) =>
+        encodeOutcome({
+          codec: host.codec,
           outcome,
-          `the result of step "${name}"`,
-          { workflowId: facts.id, field: payloadFields.operation(number) },
-          (encoded) => {
-            // By way of the host: the driver that started it may have been replaced meanwhile.
-            host.arrive(facts.runId, body, { command: number, attempt, ...encoded });
-          },
-        );
-      },
+          what: `the result of step "${name}"`,
+          context: { workflowId: facts.id, field: payloadFields.operation(number) },
+          // By way of the host: the driver that started it may have been replaced meanwhile.
+          done: (encoded) => host.arrive(facts.runId, body, { command: number, attempt, ...encoded }),
+          onTrouble: (message, error) => host.onTrouble(message, error),
+        }),
     });
     this.#bodies.set(number, body);
     body.start();

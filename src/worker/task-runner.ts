@@ -6,6 +6,7 @@ import { crashesMax } from "../core/defaults.js";
 import { PerdureError } from "../errors.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
+import { encodeOutcome } from "./encode-outcome.js";
 import { payloadFields } from "./payload-fields.js";
 import { Body } from "./step-runner.js";
 import { readTaskOptions } from "./task-options.js";
@@ -90,7 +91,15 @@ export class TaskRunner {
       timeoutMs: readTaskOptions(task.options).timeoutMs,
       what: `activity "${task.name}"`,
       run: execute,
-      onDone: (outcome) => host.encodeOutcome(outcome, `the result of activity "${task.name}"`, context, finish),
+      onDone: (outcome) =>
+        encodeOutcome({
+          codec: host.codec,
+          outcome,
+          what: `the result of activity "${task.name}"`,
+          context,
+          done: finish,
+          onTrouble: (message, error) => host.onTrouble(message, error),
+        }),
     });
     this.#running.set(task.key, body);
     body.start();

@@ -6,24 +6,25 @@ import type { AnyActivity } from "../api/definition-types.js";
 import type { Logger } from "../api/context-types.js";
 import type { Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, InboxItem, NewRun, ParkReason, Payload, RunKey, TaskKey, WorkerKey } from "../backend/records.js";
-import type { Codec, PayloadContext } from "../codec/codec.js";
-import { crashesMax } from "../core/defaults.js";
+import type { ClaimedRun, HistoryRecord, InboxItem, NewRun, ParkReason, Payload, RunKey, WorkerKey } from "../backend/records.js";
+import type { Codec } from "../codec/codec.js";
 import type { LogLine, RunFacts } from "../core/run-machine.js";
-import { isPerdureError, PerdureError } from "../errors.js";
-import type { Runtime, TimerHandle } from "../platform/runtime.js";
+import { PerdureError } from "../errors.js";
+import type { Runtime } from "../platform/runtime.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import type { GroupCommit } from "./group-commit.js";
 import type { Guard } from "./guard.js";
+import { Housekeeper } from "./housekeeper.js";
 import { Lease } from "./lease.js";
 import type { Arrival, Mail } from "./next-event.js";
 import { persist } from "./persist.js";
 import { Poller } from "./poller.js";
 import { RunCache } from "./run-cache.js";
 import { RunDriver, type DriverEnd } from "./run-driver.js";
-import { factsOf, loadRun, makeMachine, openMail, type LoadedRun } from "./run-loader.js";
-import type { Body, BodyOutcome } from "./step-runner.js";
+import { RunIntake } from "./run-intake.js";
+import { factsOf, makeMachine, openMail } from "./run-loader.js";
+import type { Body } from "./step-runner.js";
 import { TaskRunner } from "./task-runner.js";
 import { TurnLoop } from "./turn-loop.js";
 
@@ -160,7 +161,7 @@ export class Worker implements DriverHost {
   async start(): Promise<void> {
     await this.#lease.start();
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
-    await this.#quietly(async () => (await this.#recover(), null));
+    await this.#housekeeper.recover();
     await this.store.retryParked(this.#names);
     this.#hint = this.store.onHint(() => this.#wakeAll());
     if (this.#names.length > 0) this.#runs.start();

@@ -1,0 +1,176 @@
+/**
+ * From a claimed run to one that is driven: reads its inbox and, unless it is still warm, its history, and brings the code to where the history ends.
+ * What cannot be loaded is parked with its reason; nothing that was claimed is left lying.
+ */
+import type { Store } from "../backend/backend.js";
+import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
+import { crashesMax } from "../core/defaults.js";
+import { isPerdureError, PerdureError } from "../errors.js";
+import type { Definitions } from "./definitions.js";
+import type { DriverHost } from "./driver-host.js";
+import type { Guard } from "./guard.js";
+import type { Arrival, Mail } from "./next-event.js";
+import type { RunCache } from "./run-cache.js";
+import { RunDriver } from "./run-driver.js";
+import { factsOf, loadRun, openMail, type LoadedRun } from "./run-loader.js";
+import type { Body } from "./step-runner.js";
+
+export interface RunIntakeOptions {
+  readonly host: DriverHost;
+  readonly definitions: Definitions;
+  readonly guard: Guard;
+  readonly warm: RunCache;
+  /** The driver is ready: enter it, then `adopt` is called. */
+  readonly onLoaded: (driver: RunDriver, run: ClaimedRun) => void;
+  /** A slot may be free again. */
+  readonly onSettled: () => void;
+}
+
+/** What the bodies of a run that is being rewound have given meanwhile, and those still in flight. */
+interface Inheritance {
+  readonly arrivals: Arrival[];
+  readonly bodies: Map<number, Body>;
+}
+
+export class RunIntake {
+  readonly #options: RunIntakeOptions;
+  readonly #loading = new Set<RunKey>();
+  readonly #reloading = new Map<string, Inheritance>();
+  /** The run that is driven alone because its processes keep dying: one crash must convict one run. */
+  #suspect: RunKey | undefined;
+
+  constructor(options: RunIntakeOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#loading.size;
+  }
+
+  get hasSuspect(): boolean {
+    return this.#suspect !== undefined;
+  }
+
+  isLoading(key: RunKey): boolean {
+    return this.#loading.has(key);
+  }
+
+  /** A run is no longer driven here. */
+  release(key: RunKey): void {
+    if (this.#suspect === key) this.#suspect = undefined;
+  }
+
+  async take(claimed: readonly ClaimedRun[]): Promise<void> {
+    if (claimed.length === 0) return;
+    const { host, warm, onSettled } = this.#options;
+    const taken = claimed.map((run) => ({ run, driver: warm.take(run) }));
+    for (const { run } of taken) {
+      this.#loading.add(run.key);
+      if (run.crashCount >= 2) this.#suspect = run.key;
+    }
+    try {
+      const above = taken.map(({ run, driver }) => ({ key: run.key, above: driver?.inboxSeen ?? 0 }));
+      const boxes = await host.persistently(() => host.store.loadInboxes(above));
+      if (boxes !== undefined) await Promise.all(taken.map(({ run, driver }, index) => this.#load(run, driver, boxes[index] ?? [])));
+    } catch (error) {
+      host.onTrouble("Claimed runs could not be read; they will be tried again.", error);
+    } finally {
+      for (const { run } of taken) this.#loading.delete(run.key);
+      onSettled();
+    }
+  }
+
+  /** Brings a run back to its last committed line, with what its bodies gave and those that are in flight. */
+  async reload(driver: RunDriver, arrivals: readonly Arrival[], bodies: ReadonlyMap<number, Body>, forget: () => void): Promise<void> {
+    const { host } = this.#options;
+    const { runId } = driver.machine.facts;
+    const inheritance: Inheritance = { arrivals: [...arrivals], bodies: new Map(bodies) };
+    this.#reloading.set(runId, inheritance);
+    const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: driver.key, epoch: driver.epoch }));
+    forget();
+    if (claimed !== null && claimed !== undefined) await this.take([claimed]);
+    // Taken out by the driver that was loaded. Still there: somebody else has the run now.
+    if (!this.#reloading.delete(runId)) return;
+    const reason = new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");
+    for (const body of inheritance.bodies.values()) body.abort(reason);
+  }
+
+  /** Keeps what a body gave while its run is being rewound. False: it is not. */
+  keepArrival(runId: string, body: Body, arrival: Arrival): boolean {
+    const reloading = this.#reloading.get(runId);
+    if (reloading === undefined) return false;
+    if (reloading.bodies.get(arrival.command) === body && reloading.bodies.delete(arrival.command)) reloading.arrivals.push(arrival);
+    return true;
+  }
+
+  async #load(run: ClaimedRun, warm: RunDriver | undefined, records: Awaited<ReturnType<Store["loadInboxes"]>>[number]): Promise<void> {
+    const { host, definitions, guard } = this.#options;
+    try {
+      if (run.crashCount >= crashesMax) return await this.#convict(run);
+      const mail = await openMail(host.codec, run.workflowId, records);
+      if (warm !== undefined) return this.#drive(warm, run, warm.lastAt, mail);
+      const definition = definitions.workflows.get(run.name);
+      if (definition === undefined) return await this.#giveBack(run);
+      const loading: { driver?: RunDriver } = {};
+      const { store, runtime, codec } = host;
+      const loaded = await host.persistently(() =>
+        loadRun({ store, runtime, codec, guard }, run, definition, () => loading.driver?.wake()),
+      );
+      if (loaded === undefined) return;
+      judge(loaded);
+      loading.driver = new RunDriver({ host, machine: loaded.machine, deadlineAt: run.deadlineAt, parkCount: run.parkCount });
+      this.#drive(loading.driver, run, loaded.lastAt, mail);
+    } catch (error) {
+      const code = isPerdureError(error, "undecodable") ? "undecodable" : "internal";
+      await this.#park(run, { code, message: error instanceof Error ? error.message : String(error) });
+    } finally {
+      this.#loading.delete(run.key);
+    }
+  }
+
+  #drive(driver: RunDriver, run: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
+    const inherited = this.#reloading.get(run.runId);
+    if (inherited !== undefined) {
+      this.#reloading.delete(run.runId);
+      driver.inherit(inherited.arrivals, inherited.bodies);
+    }
+    this.#options.onLoaded(driver, run);
+    driver.adopt(run, lastAt, mail);
+  }
+
+  #convict(run: ClaimedRun): Promise<void> {
+    return this.#park(run, {
+      code: "poisoned",
+      message: `The run's process died ${run.crashCount} times in a row while it was driven, so it is not driven any more. Find out why (memory, process.exit, an endless loop), then resume it.`,
+    });
+  }
+
+  async #park(run: ClaimedRun, reason: ParkReason): Promise<void> {
+    const { host } = this.#options;
+    this.release(run.key);
+    host.onParked(factsOf(run), reason);
+    const dueAt = reason.code === "poisoned" ? null : host.store.now() + parkedRestMs;
+    const next = { state: "parked", reason, dueAt } as const;
+    const effects = { events: [], consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: run.inboxCount, next };
+    await host.persistently(() => host.commits.submit({ type: "turn", key: run.key, epoch: run.epoch, lastSeq: run.lastSeq, effects }));
+  }
+
+  async #giveBack(run: ClaimedRun): Promise<void> {
+    const { host } = this.#options;
+    this.release(run.key);
+    await host.persistently(() => host.store.release({ worker: host.worker, runs: [run.key], tasks: [] }));
+  }
+}
+
+/** How long a run that could not be loaded rests before it is tried again. */
+const parkedRestMs = 60_000;
+
+/** A run whose code ended on replay, though its history goes on or has no end, no longer fits its code either. */
+function judge(loaded: LoadedRun): void {
+  const { state } = loaded.state;
+  if (state === "waiting" || state === "diverged") return;
+  loaded.machine.freeze({
+    message: "The workflow's code ended where its history goes on.",
+    report: `The code ended (${state}) at event ${loaded.machine.seq}, but the history says that it waited for something there.`,
+  });
+}
