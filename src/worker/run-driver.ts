@@ -231,11 +231,8 @@ export class RunDriver {
   #record(chosen: ChosenEvent, result: TurnResult): void {
     const speculation = this.#speculation;
     this.#lastAt = chosen.event.at;
-    const envelope = envelopeOf(
-      chosen.event,
-      result.commands.map(recordOf),
-      result.withdrawn.map(({ number }) => number),
-    );
+    const withdrawn = result.withdrawn.map(({ number }) => number);
+    const envelope = envelopeOf(chosen.event, result.commands.map(recordOf), withdrawn);
     speculation.events.push({ seq: this.#nextSeq, at: chosen.event.at, event: writeEnvelope(envelope), payload: chosen.payload });
     if (chosen.position !== undefined) speculation.consumed.push(chosen.position);
     if (chosen.arrival !== undefined) speculation.addArrival(chosen.arrival);

@@ -50,10 +50,14 @@ onEveryBackend("activities", (lab) => {
 
   it("take the policy of their definition, and field by field that of the call over it", async () => {
     const attempts: Record<string, number> = {};
-    const fails = activity("fails", (key: string) => {
-      attempts[key] = (attempts[key] ?? 0) + 1;
-      throw new Error(key);
-    }, { retry: { attempts: 2, backoff: 1 } });
+    const fails = activity(
+      "fails",
+      (key: string) => {
+        attempts[key] = (attempts[key] ?? 0) + 1;
+        throw new Error(key);
+      },
+      { retry: { attempts: 2, backoff: 1 } },
+    );
     const wf = workflow("w", async (ctx) => {
       await ctx.activity(fails, "definition").catch(() => undefined);
       await ctx.activity(fails, "call", { retry: { attempts: 4 } }).catch(() => undefined);
@@ -70,7 +74,11 @@ onEveryBackend("activities", (lab) => {
   it("are not tried again after an error that says so, and the class need not be known elsewhere", async () => {
     let ran = 0;
     const refuses = activity("refuses", () => (ran++, Promise.reject(new NonRetryableError("no"))));
-    const wf = workflow("w", (ctx) => ctx.activity(activityRef<typeof refuses>("refuses")).catch((error: unknown) => `${(error as Error).name}: ${(error as Error).message}`));
+    const wf = workflow("w", (ctx) =>
+      ctx
+        .activity(activityRef<typeof refuses>("refuses"))
+        .catch((error: unknown) => `${(error as Error).name}: ${(error as Error).message}`),
+    );
     const worker = await lab.launch({ activities: [refuses] });
     const driver = await lab.launch({ workflows: [wf] });
     expect(await lab.time.run(driver.execute(wf))).toBe("NonRetryableError: no");
@@ -82,7 +90,8 @@ onEveryBackend("activities", (lab) => {
     const reasons: unknown[] = [];
     const hangs = activity(
       "hangs",
-      (_: void, { signal }) => new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(signal.reason), resolve()))),
+      (_: void, { signal }) =>
+        new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(signal.reason), resolve()))),
       { timeout: "3s", retry: { attempts: 2, backoff: "1s" } },
     );
     const wf = workflow("w", (ctx) => ctx.activity(hangs).catch((error: unknown) => (error as { code: string }).code));
@@ -109,7 +118,9 @@ onEveryBackend("activities", (lab) => {
 
   it("parse their input by their schema, where they run", async () => {
     const parsed: unknown[] = [];
-    const strict = activity("strict", (input) => (parsed.push(input), input.n), { input: z.object({ n: z.coerce.number(), unit: z.string().default("mm") }) });
+    const strict = activity("strict", (input) => (parsed.push(input), input.n), {
+      input: z.object({ n: z.coerce.number(), unit: z.string().default("mm") }),
+    });
     const wf = workflow("w", async (ctx, n: string) => {
       const given = await ctx.activity(strict, { n } as never).catch((error: unknown) => (error as { code: string }).code);
       return given;
@@ -168,7 +179,9 @@ onEveryBackend("activities", (lab) => {
     let started = 0;
     const long = activity("long", (_: void, { signal }) => {
       started++;
-      return new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push((signal.reason as { code: string }).code), resolve())));
+      return new Promise<void>((resolve) =>
+        signal.addEventListener("abort", () => (reasons.push((signal.reason as { code: string }).code), resolve())),
+      );
     });
     const wf = workflow("w", (ctx) => ctx.activity(activityRef<typeof long>("long")));
     await lab.launch({ activities: [long] });

@@ -29,7 +29,11 @@ onEveryBackend("a cancel", (lab) => {
       await handle.cancel(`no more ${kind}`);
       const error: unknown = await lab.time.run(handle.result().catch((thrown: unknown) => thrown));
       expect(error).toBeInstanceOf(CancelledError);
-      expect(error).toMatchObject({ code: "cancelled", message: `The run was cancelled: no more ${kind}`, cause: { details: { reason: `no more ${kind}` } } });
+      expect(error).toMatchObject({
+        code: "cancelled",
+        message: `The run was cancelled: no more ${kind}`,
+        cause: { details: { reason: `no more ${kind}` } },
+      });
       expect(await handle.describe()).toMatchObject({ status: "cancelled", error: { code: "cancelled" }, waitingFor: [] });
     }
     expect(reasons).toEqual(["cancelled"]);
@@ -104,7 +108,10 @@ onEveryBackend("a cancel", (lab) => {
     await lab.launch({ workflows: [wf] });
     const startedMs = lab.time.now();
     await expect(lab.time.run(waiting.result())).rejects.toMatchObject({ code: "cancelled", message: expect.stringContaining("too late") });
-    await expect(lab.time.run(delayed.result())).rejects.toMatchObject({ code: "cancelled", message: expect.stringContaining("too early") });
+    await expect(lab.time.run(delayed.result())).rejects.toMatchObject({
+      code: "cancelled",
+      message: expect.stringContaining("too early"),
+    });
     expect(lab.time.now() - startedMs).toBeLessThan(10_000);
   });
 
@@ -145,14 +152,21 @@ onEveryBackend("a failure", (lab) => {
     const engine = await lab.launch({ workflows: [wf] });
     const error: unknown = await lab.time.run(engine.execute(wf).catch((thrown: unknown) => thrown));
     expect(error).toBeInstanceOf(RunFailedError);
-    expect(error).toMatchObject({ code: "run_failed", message: expect.stringContaining("broken"), cause: { name: "TypeError", message: "broken", cause: { message: "deep" } } });
+    expect(error).toMatchObject({
+      code: "run_failed",
+      message: expect.stringContaining("broken"),
+      cause: { name: "TypeError", message: "broken", cause: { message: "deep" } },
+    });
     expect((error as Error).cause).toBeInstanceOf(TypeError);
   });
 
   it("to store the result fails the run with the path", async () => {
     const wf = workflow("w", async () => ({ rows: [{ fn: () => 1 }] }));
     const engine = await lab.launch({ workflows: [wf] });
-    await expect(lab.time.run(engine.execute(wf))).rejects.toMatchObject({ code: "run_failed", cause: { code: "unserializable", message: expect.stringContaining("rows[0].fn") } });
+    await expect(lab.time.run(engine.execute(wf))).rejects.toMatchObject({
+      code: "run_failed",
+      cause: { code: "unserializable", message: expect.stringContaining("rows[0].fn") },
+    });
   });
 });
 
@@ -165,7 +179,11 @@ onEveryBackend("a scope", (lab) => {
         .scope(
           (scope) =>
             Promise.all([
-              scope.step("slow", ({ signal }) => new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(codeOf(signal.reason)), resolve())))),
+              scope.step(
+                "slow",
+                ({ signal }) =>
+                  new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(codeOf(signal.reason)), resolve()))),
+              ),
               scope.sleep("1 day"),
             ]),
           { timeout: "20s" },
@@ -200,10 +218,12 @@ onEveryBackend("a scope", (lab) => {
   it("is cancelled by a signal of the workflow's own", async () => {
     const wf = workflow("w", async (ctx) => {
       const controller = new AbortController();
-      const scoped = ctx.scope((scope) => scope.sleep("1 day"), { signal: controller.signal }).then(
-        () => "slept",
-        (error: unknown) => (error as Error).message,
-      );
+      const scoped = ctx
+        .scope((scope) => scope.sleep("1 day"), { signal: controller.signal })
+        .then(
+          () => "slept",
+          (error: unknown) => (error as Error).message,
+        );
       await ctx.sleep("1s");
       controller.abort(new Error("own reason"));
       return scoped;
@@ -274,7 +294,12 @@ onEveryBackend("the timeout of a run", (lab) => {
     expect((await handle.describe()).deadline).toEqual(new Date(startedMs + 600_000));
     await lab.time.advance(150_000);
     engine = await lab.restart(engine, { workflows: [wf] });
-    const error: unknown = await lab.time.run(engine.get("1").result().catch((thrown: unknown) => thrown));
+    const error: unknown = await lab.time.run(
+      engine
+        .get("1")
+        .result()
+        .catch((thrown: unknown) => thrown),
+    );
     expect(error).toMatchObject({ code: "run_failed", cause: { code: "timeout" } });
     expect(lab.time.now() - startedMs).toBeGreaterThanOrEqual(600_000);
     expect(lab.time.now() - startedMs).toBeLessThan(602_000);
@@ -285,7 +310,12 @@ onEveryBackend("the timeout of a run", (lab) => {
     const reasons: string[] = [];
     const wf = workflow(
       "w",
-      (ctx) => ctx.step("hang", ({ signal }) => new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(codeOf(signal.reason)), resolve())))),
+      (ctx) =>
+        ctx.step(
+          "hang",
+          ({ signal }) =>
+            new Promise<void>((resolve) => signal.addEventListener("abort", () => (reasons.push(codeOf(signal.reason)), resolve()))),
+        ),
       { timeout: "10 hours" },
     );
     const engine = await lab.launch({ workflows: [wf] });

@@ -19,8 +19,24 @@ onEveryBackend("a replay", (lab) => {
         return rounds;
       };
       see("race", await Promise.race([ctx.step("slow", hop(9)), ctx.step("fast", hop(2)), ctx.sleep("1s")]));
-      see("any", await Promise.any([ctx.step("fails", () => Promise.reject(new Error("no")), { retry: { attempts: 1 } }), ctx.step("b", hop(5)), ctx.activity(quick, 3)]));
-      see("settled", (await Promise.allSettled([ctx.step("x", () => Promise.reject(new Error("x")), { retry: { attempts: 1 } }), ctx.sleep(10), ctx.receive(go)])).map(({ status }) => status));
+      see(
+        "any",
+        await Promise.any([
+          ctx.step("fails", () => Promise.reject(new Error("no")), { retry: { attempts: 1 } }),
+          ctx.step("b", hop(5)),
+          ctx.activity(quick, 3),
+        ]),
+      );
+      see(
+        "settled",
+        (
+          await Promise.allSettled([
+            ctx.step("x", () => Promise.reject(new Error("x")), { retry: { attempts: 1 } }),
+            ctx.sleep(10),
+            ctx.receive(go),
+          ])
+        ).map(({ status }) => status),
+      );
       const order: string[] = [];
       const chain = async (name: string): Promise<void> => {
         for (let i = 0; i < 3; i++) {
@@ -121,7 +137,11 @@ onEveryBackend("a replay", (lab) => {
     }
     const values: Record<string, () => unknown> = {
       date: () => new Date(1_234_567),
-      map: () => new Map<unknown, unknown>([["a", new Set([1, 2n])], [{ k: 1 }, undefined]]),
+      map: () =>
+        new Map<unknown, unknown>([
+          ["a", new Set([1, 2n])],
+          [{ k: 1 }, undefined],
+        ]),
       buffer: () => Buffer.from("bytes"),
       typed: () => new Float64Array([1.5, Number.NaN]),
       numbers: () => [Number.NaN, Infinity, -0, 2n ** 70n],
@@ -134,7 +154,9 @@ onEveryBackend("a replay", (lab) => {
     const wf = workflow("w", async (ctx) => {
       const seen: Record<string, unknown> = {};
       for (const [name, make] of Object.entries(values)) seen[name] = await ctx.step(name, make);
-      const error = await ctx.step("class", () => new Point(1) as unknown).then(String, (thrown: unknown) => (thrown as { code: string }).code);
+      const error = await ctx
+        .step("class", () => new Point(1) as unknown)
+        .then(String, (thrown: unknown) => (thrown as { code: string }).code);
       executions.push({ ...seen, class: error });
       await ctx.receive(go);
     });
@@ -261,7 +283,8 @@ onEveryBackend("code that does not fit", (lab) => {
     ],
   };
   const pendings: Record<string, (ctx: WorkflowContext) => Promise<unknown>> = {
-    "while a step is in flight": (ctx) => ctx.step("hangs", ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve))),
+    "while a step is in flight": (ctx) =>
+      ctx.step("hangs", ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve))),
     "while nobody drives it": (ctx) => ctx.receive(other),
   };
   for (const [what, [run, did]] of Object.entries(foreign)) {
@@ -281,7 +304,10 @@ onEveryBackend("code that does not fit", (lab) => {
         await lab.time.settle();
         await handle.send(go, "x");
         await lab.time.until(async () => (await handle.describe()).status === "parked");
-        expect((await handle.describe()).parked).toMatchObject({ code: "nondeterminism", message: expect.stringMatching(`${did} after waiting for something that is not durable`) });
+        expect((await handle.describe()).parked).toMatchObject({
+          code: "nondeterminism",
+          message: expect.stringMatching(`${did} after waiting for something that is not durable`),
+        });
         expect((await handle.history()).map(({ kind }) => kind)).toEqual(["started", "operation_completed"]);
       });
     }
@@ -312,7 +338,12 @@ onEveryBackend("a workflow that a worker does not have", (lab) => {
     const handle = await worker.start(unknown, undefined, { id: "1" });
     expect(await lab.time.run(worker.execute(known))).toBe("known");
     await lab.time.advance(60_000);
-    expect(await handle.describe()).toMatchObject({ status: "pending", waitingFor: [{ kind: "worker" }], crashCount: 0, parked: undefined });
+    expect(await handle.describe()).toMatchObject({
+      status: "pending",
+      waitingFor: [{ kind: "worker" }],
+      crashCount: 0,
+      parked: undefined,
+    });
     const other = await lab.launch({ workflows: [unknown] });
     await lab.waits(handle, "timer");
     await lab.close(other);
@@ -329,9 +360,12 @@ onEveryBackend("workflow code", (lab) => {
     const listen = (reason: unknown): void => void unhandled.push(reason);
     process.on("unhandledRejection", listen);
     try {
-      const fails = (ctx: WorkflowContext, name: string) => ctx.step(name, () => Promise.reject(new Error(name)), { retry: { attempts: 1 } });
+      const fails = (ctx: WorkflowContext, name: string) =>
+        ctx.step(name, () => Promise.reject(new Error(name)), { retry: { attempts: 1 } });
       const wf = workflow("w", async (ctx) => {
-        const first = await Promise.all([fails(ctx, "a"), fails(ctx, "b"), ctx.sleep(50)]).catch((error: unknown) => (error as Error).message);
+        const first = await Promise.all([fails(ctx, "a"), fails(ctx, "b"), ctx.sleep(50)]).catch(
+          (error: unknown) => (error as Error).message,
+        );
         await ctx.sleep("1s");
         void fails(ctx, "c");
         await ctx.sleep("1s");

@@ -32,8 +32,14 @@ onEveryBackend("the id of a run", (lab) => {
     const other = workflow("other", (_ctx, input: { readonly n: number }) => input.n);
     const engine = await lab.launch({ workflows: [wf, other] });
     await lab.time.run(engine.execute(wf, { n: 1 }, { id: "a" }));
-    await expect(engine.start(wf, { n: 2 }, { id: "a" })).rejects.toMatchObject({ code: "id_conflict", message: expect.stringContaining("another input") });
-    await expect(engine.start(other, { n: 1 }, { id: "a" })).rejects.toMatchObject({ code: "id_conflict", message: expect.stringContaining('"counted"') });
+    await expect(engine.start(wf, { n: 2 }, { id: "a" })).rejects.toMatchObject({
+      code: "id_conflict",
+      message: expect.stringContaining("another input"),
+    });
+    await expect(engine.start(other, { n: 1 }, { id: "a" })).rejects.toMatchObject({
+      code: "id_conflict",
+      message: expect.stringContaining('"counted"'),
+    });
     expect(await engine.get("a").result()).toBe(1);
     expect(ran).toEqual(["a"]);
   });
@@ -50,7 +56,9 @@ onEveryBackend("the id of a run", (lab) => {
     const { ran, wf } = counted();
     const starters = [await lab.launch({ workflows: [wf] }), await lab.launch({ workflows: [wf] }), await lab.connect()];
     for (let round = 0; round < 5; round++) {
-      const handles: Handle<number>[] = await Promise.all(Array.from({ length: 50 }, (_, i) => starters[i % 3]!.start(wf, { n: round }, { id: `id ${round}` })));
+      const handles: Handle<number>[] = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => starters[i % 3]!.start(wf, { n: round }, { id: `id ${round}` })),
+      );
       expect(await lab.time.run(Promise.all(handles.map((handle) => handle.result())))).toEqual(Array.from({ length: 50 }, () => round));
       expect(new Set(await Promise.all(handles.map(async (handle) => (await handle.describe()).runId))).size).toBe(1);
     }
@@ -73,7 +81,12 @@ onEveryBackend("the id of a run", (lab) => {
       expect(await lab.time.run(engine.execute(wf, undefined, { id }))).toBe(id);
       expect(await engine.get(id).describe()).toMatchObject({ id });
     }
-    expect(await engine.get("ID").describe().catch((error: unknown) => (error as { code: string }).code)).toBe("not_found");
+    expect(
+      await engine
+        .get("ID")
+        .describe()
+        .catch((error: unknown) => (error as { code: string }).code),
+    ).toBe("not_found");
   });
 
   it("is all that another process needs to look at a run", async () => {

@@ -17,7 +17,9 @@ onEveryBackend("close", (lab) => {
     let ran = 0;
     let finished = 0;
     const work = activity("work", async () => (ran++, await opened, finished++, "activity"));
-    const wf = workflow("w", (ctx) => Promise.all([ctx.step("s", async () => (ran++, await opened, finished++, "step")), ctx.activity(work)]));
+    const wf = workflow("w", (ctx) =>
+      Promise.all([ctx.step("s", async () => (ran++, await opened, finished++, "step")), ctx.activity(work)]),
+    );
     const options = { workflows: [wf], activities: [work] };
     const engine = await lab.launch(options);
     await engine.start(wf, undefined, { id: "1" });
@@ -56,9 +58,19 @@ onEveryBackend("close", (lab) => {
     const reasons: string[] = [];
     const attempts: number[] = [];
     const hang = (signal: AbortSignal): Promise<never> =>
-      new Promise((_, reject) => signal.addEventListener("abort", () => (reasons.push((signal.reason as { code: string }).code), reject(signal.reason as Error))));
-    const work = activity("work", (_: void, { signal, attempt }) => (attempts.push(attempt), attempts.length <= 2 ? hang(signal) : "activity"));
-    const wf = workflow("w", (ctx) => Promise.all([ctx.step("s", ({ signal, attempt }) => (attempts.push(attempt), attempts.length <= 2 ? hang(signal) : "step")), ctx.activity(work)]));
+      new Promise((_, reject) =>
+        signal.addEventListener("abort", () => (reasons.push((signal.reason as { code: string }).code), reject(signal.reason as Error))),
+      );
+    const work = activity(
+      "work",
+      (_: void, { signal, attempt }) => (attempts.push(attempt), attempts.length <= 2 ? hang(signal) : "activity"),
+    );
+    const wf = workflow("w", (ctx) =>
+      Promise.all([
+        ctx.step("s", ({ signal, attempt }) => (attempts.push(attempt), attempts.length <= 2 ? hang(signal) : "step")),
+        ctx.activity(work),
+      ]),
+    );
     const options = { workflows: [wf], activities: [work] };
     const engine = await lab.launch(options);
     await engine.start(wf, undefined, { id: "1" });
@@ -110,7 +122,11 @@ onEveryBackend("close", (lab) => {
 
   it("works inside a body of its own, without waiting for itself for ever", async () => {
     let closed = false;
-    const wf = workflow("w", (ctx) => ctx.step("s", async ({ attempt }) => (closed ? `again ${attempt}` : ((closed = true), await engine.close({ grace: "2s" }), "never recorded"))));
+    const wf = workflow("w", (ctx) =>
+      ctx.step("s", async ({ attempt }) =>
+        closed ? `again ${attempt}` : ((closed = true), await engine.close({ grace: "2s" }), "never recorded"),
+      ),
+    );
     const engine = await lab.launch({ workflows: [wf] });
     await engine.start(wf, undefined, { id: "1" });
     await lab.time.until(() => closed);

@@ -113,7 +113,11 @@ onEveryBackend("messages", (lab) => {
   });
 
   it("sent with a start are there from the beginning, in order, once", async () => {
-    const wf = workflow("w", async (ctx) => [await ctx.receive(note), await ctx.receive(note), await ctx.receive(note, { timeout: "1s", otherwise: "no more" })]);
+    const wf = workflow("w", async (ctx) => [
+      await ctx.receive(note),
+      await ctx.receive(note),
+      await ctx.receive(note, { timeout: "1s", otherwise: "no more" }),
+    ]);
     const engine = await lab.launch({ workflows: [wf] });
     const client = await lab.connect();
     const options = { send: [note.of("a"), note.of("b")] };
@@ -155,7 +159,13 @@ onEveryBackend("messages", (lab) => {
     await expect(handle.send(note, "x")).rejects.toMatchObject({ code: "not_running", details: { id: handle.id } });
     await expect(handle.cancel()).rejects.toMatchObject({ code: "not_running" });
     const nobody = engine.get("nobody");
-    for (const call of [() => nobody.send(note, "x"), () => nobody.cancel(), () => nobody.describe(), () => nobody.history(), () => nobody.resume()]) {
+    for (const call of [
+      () => nobody.send(note, "x"),
+      () => nobody.cancel(),
+      () => nobody.describe(),
+      () => nobody.history(),
+      () => nobody.resume(),
+    ]) {
       await expect(call()).rejects.toMatchObject({ code: "not_found" });
     }
     await expect(lab.time.run(nobody.result())).rejects.toMatchObject({ code: "not_found" });

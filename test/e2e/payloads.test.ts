@@ -35,7 +35,12 @@ onEveryBackend("payloads through a codec chain", (lab) => {
     await lab.waits(cancelled, "message");
     await cancelled.cancel(`${secret} reason`);
     await expect(lab.time.run(cancelled.result())).rejects.toMatchObject({ code: "cancelled", message: expect.stringContaining(secret) });
-    expect(await lab.time.run(engine.get("1").result())).toMatchObject({ a: `${secret} step`, b: `${secret} activity!`, c: `${secret} message`, failed: `${secret} error` });
+    expect(await lab.time.run(engine.get("1").result())).toMatchObject({
+      a: `${secret} step`,
+      b: `${secret} activity!`,
+      c: `${secret} message`,
+      failed: `${secret} error`,
+    });
     expect(await engine.get("1").history()).toMatchObject({ 0: { data: { text: secret } } });
     await lab.close(engine);
     expect(lab.dump()).not.toContain(secret);

@@ -68,19 +68,30 @@ onEveryBackend("describe tells why a run is not moving:", (lab) => {
     const handle = await engine.start(wf);
     await lab.waits(handle, "step");
     const info = await handle.describe();
-    expect(info).toMatchObject({ status: "sleeping", waitingFor: [{ kind: "step", name: "charge", attempt: 2, lastError: { name: "RangeError", message: "card service down" } }] });
+    expect(info).toMatchObject({
+      status: "sleeping",
+      waitingFor: [{ kind: "step", name: "charge", attempt: 2, lastError: { name: "RangeError", message: "card service down" } }],
+    });
     expect(info.waitingFor[0]?.until?.getTime()).toBeGreaterThanOrEqual(startedMs + 480_000);
     expect(info.waitingFor[0]?.until?.getTime()).toBeLessThanOrEqual(startedMs + 600_000);
     hang = true;
     await lab.time.until(async () => (await handle.describe()).status === "running");
-    expect(await handle.describe()).toMatchObject({ worker: { id: engine.workerId }, waitingFor: [{ kind: "step", name: "charge", attempt: 2 }] });
+    expect(await handle.describe()).toMatchObject({
+      worker: { id: engine.workerId },
+      waitingFor: [{ kind: "step", name: "charge", attempt: 2 }],
+    });
   });
 
   it("no worker has it", async () => {
     const wf = workflow("w", () => 1);
     const client = await lab.connect();
     const handle = await client.start(wf);
-    expect(await handle.describe()).toMatchObject({ status: "pending", waitingFor: [{ kind: "worker" }], worker: undefined, historyLength: 0 });
+    expect(await handle.describe()).toMatchObject({
+      status: "pending",
+      waitingFor: [{ kind: "worker" }],
+      worker: undefined,
+      historyLength: 0,
+    });
   });
 
   it("it has ended, how and when", async () => {
@@ -111,7 +122,11 @@ onEveryBackend("describe tells why a run is not moving:", (lab) => {
     await handle.cancel();
     await lab.time.advance(1000);
     // Behind a shield it goes on waiting, and the request is known.
-    expect(await handle.describe()).toMatchObject({ status: "waiting", cancelRequested: true, waitingFor: [{ kind: "message", name: "stop" }] });
+    expect(await handle.describe()).toMatchObject({
+      status: "waiting",
+      cancelRequested: true,
+      waitingFor: [{ kind: "message", name: "stop" }],
+    });
   });
 });
 
@@ -173,7 +188,8 @@ onEveryBackend("list", (lab) => {
     const engine = await lab.launch({ workflows: [done, waits, sleeps, fails] });
     const client = await lab.connect();
     const starts: readonly WorkflowRef<void, unknown>[] = [done, waits, sleeps, fails, workflow("nobody", () => 1)];
-    for (const [index, wf] of starts.entries()) for (const group of ["a%_", "b"]) await client.start(wf, undefined, { id: `${group}${index}` });
+    for (const [index, wf] of starts.entries())
+      for (const group of ["a%_", "b"]) await client.start(wf, undefined, { id: `${group}${index}` });
     await engine.start(sleeps, undefined, { id: "later", delay: "1 hour" });
     await lab.time.advance(1000);
     const ids = async (filter?: Filter): Promise<string[]> => (await listed(client, filter)).map(({ id }) => id);
@@ -277,7 +293,11 @@ onEveryBackend("a parked run", (lab) => {
       await lab.time.until(async () => !enginesOf.has("current") || (await bad.describe()).status === "parked");
       if (!enginesOf.has("current")) await launchCurrent();
     }
-    expect(await bad.describe()).toMatchObject({ status: "parked", crashCount: 5, parked: { code: "poisoned", message: expect.stringContaining("5 times") } });
+    expect(await bad.describe()).toMatchObject({
+      status: "parked",
+      crashCount: 5,
+      parked: { code: "poisoned", message: expect.stringContaining("5 times") },
+    });
     expect(ran["poison"]).toBe(5);
     expect(await lab.time.run(Promise.all(good.map((handle) => handle.result())))).toEqual([1, 2, 3]);
     // A launch does not try it again; a person does.

@@ -125,7 +125,12 @@ onEveryBackend("steps", (lab) => {
       return caught;
     });
     const engine = await lab.launch({ workflows: [wf] });
-    expect(await lab.time.run(engine.execute(wf))).toEqual(["NonRetryableError: declined", "Error: marked", "Error: final", "Error: only one"]);
+    expect(await lab.time.run(engine.execute(wf))).toEqual([
+      "NonRetryableError: declined",
+      "Error: marked",
+      "Error: final",
+      "Error: only one",
+    ]);
     expect(ran).toEqual({ nonRetryable: 1, property: 1, when: 3, none: 1 });
   });
 
@@ -196,7 +201,8 @@ onEveryBackend("steps", (lab) => {
     const engine = await lab.launch({ workflows: [wf] });
     const seen = await lab.time.run(engine.execute(wf));
     expect(seen).toHaveLength(odd.length);
-    for (const [index, hint] of ["plain text", "undefined", "null", "42", "object", "Symbol(s)"].entries()) expect(seen[index]?.[0]).toContain(hint);
+    for (const [index, hint] of ["plain text", "undefined", "null", "42", "object", "Symbol(s)"].entries())
+      expect(seen[index]?.[0]).toContain(hint);
     expect(seen[4]?.[1]).toEqual(odd[4]);
   });
 
@@ -223,10 +229,14 @@ onEveryBackend("steps", (lab) => {
   it("throw registered classes with their cause, the same live and on replay", async () => {
     const seen: unknown[] = [];
     const look = (error: unknown): unknown =>
-      error instanceof CardError && error.cause instanceof RangeError ? { card: error.card, cause: error.cause.message, text: error.message } : `not so: ${String(error)}`;
+      error instanceof CardError && error.cause instanceof RangeError
+        ? { card: error.card, cause: error.cause.message, text: error.message }
+        : `not so: ${String(error)}`;
     const wf = workflow("classes", async (ctx) => {
       try {
-        await ctx.step("charge", () => Promise.reject(new CardError("declined", "4242", { cause: new RangeError("limit") })), { retry: { attempts: 1 } });
+        await ctx.step("charge", () => Promise.reject(new CardError("declined", "4242", { cause: new RangeError("limit") })), {
+          retry: { attempts: 1 },
+        });
       } catch (error) {
         seen.push(look(error));
         await ctx.receive(go);
@@ -239,19 +249,31 @@ onEveryBackend("steps", (lab) => {
     await lab.waits(engine.get("1"), "message");
     engine = await lab.restart(engine, options);
     await engine.get("1").send(go);
-    const failure: unknown = await lab.time.run(engine.get("1").result().catch((error: unknown) => error));
+    const failure: unknown = await lab.time.run(
+      engine
+        .get("1")
+        .result()
+        .catch((error: unknown) => error),
+    );
     const expected = { card: "4242", cause: "limit", text: "declined" };
     expect(seen).toEqual([expected, expected]);
     expect(look((failure as Error).cause)).toEqual(expected);
     const stranger = await lab.connect();
-    const told: unknown = await lab.time.run(stranger.get("1").result().catch((error: unknown) => error));
+    const told: unknown = await lab.time.run(
+      stranger
+        .get("1")
+        .result()
+        .catch((error: unknown) => error),
+    );
     expect((told as Error).cause).toMatchObject({ name: "CardError", message: "declined", card: "4242" });
   });
 
   it("refuse ctx inside a body, and the run goes on", async () => {
     const wf = workflow("nested", async (ctx) => {
       const inner = (own: WorkflowContext) => own.step("inner", () => 1);
-      const code = await ctx.step("outer", async () => inner(ctx), { retry: { attempts: 1 } }).then(String, (error: unknown) => (error as { code: string }).code);
+      const code = await ctx
+        .step("outer", async () => inner(ctx), { retry: { attempts: 1 } })
+        .then(String, (error: unknown) => (error as { code: string }).code);
       return [code, await ctx.step("after", () => "fine")];
     });
     const engine = await lab.launch({ workflows: [wf] });

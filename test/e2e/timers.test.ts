@@ -37,7 +37,10 @@ onEveryBackend("timers", (lab) => {
       lab.time.skip(15 * 60_000);
       engine = await lab.launch({ workflows: [wf] });
     }
-    expect(await engine.get("1").describe()).toMatchObject({ status: "sleeping", waitingFor: [{ kind: "timer", until: new Date(startedMs + 3_600_000) }] });
+    expect(await engine.get("1").describe()).toMatchObject({
+      status: "sleeping",
+      waitingFor: [{ kind: "timer", until: new Date(startedMs + 3_600_000) }],
+    });
     const slept = (await lab.time.run(engine.get("1").result())) as number;
     expect(slept).toBeGreaterThanOrEqual(3_600_000);
     expect(slept).toBeLessThan(3_600_000 + 1000);
@@ -104,7 +107,11 @@ onEveryBackend("timers", (lab) => {
     const startedMs = lab.time.now();
     const later = await engine.start(wf, undefined, { delay: "10 minutes" });
     const at = await engine.start(wf, undefined, { delay: new Date(startedMs + 20 * 60_000) });
-    expect(await later.describe()).toMatchObject({ status: "sleeping", startAt: new Date(startedMs + 600_000), waitingFor: [{ kind: "worker", until: new Date(startedMs + 600_000) }] });
+    expect(await later.describe()).toMatchObject({
+      status: "sleeping",
+      startAt: new Date(startedMs + 600_000),
+      waitingFor: [{ kind: "worker", until: new Date(startedMs + 600_000) }],
+    });
     expect(await lab.time.run(later.result())).toBeGreaterThanOrEqual(startedMs + 600_000);
     expect(await lab.time.run(at.result())).toBeGreaterThanOrEqual(startedMs + 1_200_000);
     expect(lab.time.now()).toBeLessThan(startedMs + 1_202_000);

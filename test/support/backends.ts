@@ -34,7 +34,10 @@ const inSqlite: TestBackend = {
     return {
       // A power cut is not what these tests are about, and waiting for the disk is most of what they would do.
       backend: sqlite(join(folder, "a.db"), { synchronous: "normal" }),
-      dump: () => readdirSync(folder).map((name) => readFileSync(join(folder, name), "latin1")).join("\n"),
+      dump: () =>
+        readdirSync(folder)
+          .map((name) => readFileSync(join(folder, name), "latin1"))
+          .join("\n"),
       dispose: async () => rmSync(folder, { recursive: true, force: true }),
     };
   },
