@@ -174,7 +174,7 @@ export class ClientCore {
     const parsed = parseInput(definition.input, raw, `The input of workflow "${def.name}"`);
     const input = parsed instanceof Promise ? ((await parsed) as unknown) : parsed;
     const text = codec.encode(input, `the input of workflow "${def.name}"`);
-    const workflowId = options.id ?? definition.options?.id?.(input as never) ?? this.runtime.uuid();
+    const workflowId = options.id ?? definition.options?.id?.(input) ?? this.runtime.uuid();
     checkName(workflowId, "the id of a run");
     const timeout = options.timeout ?? definition.options?.timeout;
     const messages: Sealed[] = [];

@@ -29,7 +29,7 @@ export function replayHistory(options: ReplayOptions): Promise<TurnState> {
       try {
         machine.begin(eventOf(line.envelope, line.at, decode(line)), line.seq, line.envelope.commands);
       } catch (error) {
-        return reject(error as Error);
+        return reject(error);
       }
       drain(() => {
         index++;

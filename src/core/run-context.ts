@@ -156,7 +156,7 @@ export class RunContext implements WorkflowContext {
 
   async #runIn<T>(scope: Scope, run: (ctx: WorkflowContext) => Promise<T>): Promise<T> {
     try {
-      const result = await run(new RunContext(this.#machine, scope) as unknown as WorkflowContext);
+      const result = await run(new RunContext(this.#machine, scope));
       if (scope.used === 0) {
         throw new PerdureError(
           "context_misuse",

@@ -283,7 +283,7 @@ export class RunMachine {
     const call = (): void => {
       let result: unknown;
       try {
-        result = run(new RunContext(this, this.#root) as unknown as WorkflowContext, input);
+        result = run(new RunContext(this, this.#root), input);
       } catch (error) {
         this.#settle(true, error);
         return;

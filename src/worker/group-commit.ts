@@ -35,7 +35,7 @@ export class GroupCommit {
   #waiting: Member[] = [];
   #running = false;
   #closed = false;
-  #onIdle: (() => void)[] = [];
+  readonly #onIdle: (() => void)[] = [];
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;

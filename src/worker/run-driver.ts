@@ -13,14 +13,14 @@
  */
 import type { Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
-import { isPerdureError, PerdureError, CancelledError } from "../errors.js";
+import { CancelledError, PerdureError } from "../errors.js";
 import { recordOf } from "../core/commands.js";
 import { historyEventsMax } from "../core/defaults.js";
 import { envelopeOf, writeEnvelope } from "../core/events.js";
-import type { Divergence } from "../core/determinism.js";
 import type { RunMachine, TurnResult } from "../core/run-machine.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { DriverHost } from "./driver-host.js";
+import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
 import { payloadFields } from "./payload-fields.js";
 import { Speculation } from "./speculation.js";
 import { StepBodies } from "./step-bodies.js";
@@ -175,7 +175,7 @@ export class RunDriver {
     if (this.#over) return false;
     try {
       if (this.machine.divergence !== undefined) {
-        this.#park(this.machine.divergence);
+        this.#park(divergedReason(this.machine.divergence));
         return false;
       }
       this.#chosen = this.#choose();
@@ -186,7 +186,7 @@ export class RunDriver {
       this.machine.begin(this.#chosen.event, this.#nextSeq, undefined);
       return true;
     } catch (error) {
-      this.#parkError(error);
+      this.#park(errorReason(error));
       return false;
     }
   }
@@ -198,7 +198,7 @@ export class RunDriver {
     this.#chosen = undefined;
     try {
       const result = this.machine.end(this.#mail.length + this.#arrivals.length > 0);
-      if (result.outcome.state === "diverged") return this.#park(result.outcome.divergence);
+      if (result.outcome.state === "diverged") return this.#park(divergedReason(result.outcome.divergence));
       this.#record(chosen, result);
       switch (result.outcome.state) {
         case "waiting":
@@ -212,7 +212,7 @@ export class RunDriver {
           result.outcome satisfies never;
       }
     } catch (error) {
-      this.#parkError(error);
+      this.#park(errorReason(error));
     }
   }
 
@@ -396,30 +396,14 @@ export class RunDriver {
     this.#bodies.inherit(bodies);
   }
 
-  #park(divergence: Divergence): void {
-    this.#parkFor({ code: "nondeterminism", message: divergence.message, report: divergence.report });
-  }
-
-  #parkError(error: unknown): void {
-    const code = isPerdureError(error, "undecodable") || isPerdureError(error, "history_too_long") ? error.code : "internal";
-    this.#parkFor({
-      code: code as ParkReason["code"],
-      message: error instanceof Error ? error.message : String(error),
-      ...(error instanceof Error && code === "internal" ? { report: error.stack ?? "" } : {}),
-    });
-  }
-
   /** Keeps the run with its reason. What was speculated is thrown away: the history ends where the code was last understood. */
-  #parkFor(reason: ParkReason): void {
+  #park(reason: ParkReason): void {
     this.#speculation = new Speculation();
     this.#host.onParked(this.machine.facts, reason);
     if (this.#birth !== undefined) return this.#bearUndriven();
     this.#bodies.abortAll(leaseLost);
-    void this.#commit({
-      state: "parked",
-      reason,
-      dueAt: reason.code === "history_too_long" ? null : this.#host.store.now() + parkDelayMs(this.#parkCount),
-    });
+    const dueAt = retryParkedAt(reason, this.#parkCount, this.#host.store.now());
+    void this.#commit({ state: "parked", reason, dueAt });
   }
 
   /** The first turn went wrong before the run was stored: store it without, so that it exists and is parked where everybody can see it. */
@@ -494,6 +478,3 @@ export class RunDriver {
 const driving = { state: "driving" } as const;
 
 const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");
-
-/** How long a parked run rests before a worker looks at it again, in ms: 5 s, doubled each time, at most 5 minutes. */
-const parkDelayMs = (parkCount: number): number => Math.min(300_000, 5000 * 2 ** Math.min(parkCount, 10));

@@ -5,11 +5,12 @@
 import type { Store } from "../backend/backend.js";
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
 import { crashesMax } from "../core/defaults.js";
-import { isPerdureError, PerdureError } from "../errors.js";
+import { PerdureError } from "../errors.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import type { Guard } from "./guard.js";
 import type { Arrival, Mail } from "./next-event.js";
+import { errorReason, poisonedReason, retryParkedAt } from "./parking.js";
 import type { RunCache } from "./run-cache.js";
 import { RunDriver } from "./run-driver.js";
 import { factsOf, loadRun, openMail, type LoadedRun } from "./run-loader.js";
@@ -106,7 +107,7 @@ export class RunIntake {
   async #load(run: ClaimedRun, warm: RunDriver | undefined, records: Awaited<ReturnType<Store["loadInboxes"]>>[number]): Promise<void> {
     const { host, definitions, guard } = this.#options;
     try {
-      if (run.crashCount >= crashesMax) return await this.#convict(run);
+      if (run.crashCount >= crashesMax) return await this.#park(run, poisonedReason(run.crashCount));
       const mail = await openMail(host.codec, run.workflowId, records);
       if (warm !== undefined) return this.#drive(warm, run, warm.lastAt, mail);
       const definition = definitions.workflows.get(run.name);
@@ -121,8 +122,7 @@ export class RunIntake {
       loading.driver = new RunDriver({ host, machine: loaded.machine, deadlineAt: run.deadlineAt, parkCount: run.parkCount });
       this.#drive(loading.driver, run, loaded.lastAt, mail);
     } catch (error) {
-      const code = isPerdureError(error, "undecodable") ? "undecodable" : "internal";
-      await this.#park(run, { code, message: error instanceof Error ? error.message : String(error) });
+      await this.#park(run, errorReason(error));
     } finally {
       this.#loading.delete(run.key);
     }
@@ -138,19 +138,11 @@ export class RunIntake {
     driver.adopt(run, lastAt, mail);
   }
 
-  #convict(run: ClaimedRun): Promise<void> {
-    return this.#park(run, {
-      code: "poisoned",
-      message: `The run's process died ${run.crashCount} times in a row while it was driven, so it is not driven any more. Find out why (memory, process.exit, an endless loop), then resume it.`,
-    });
-  }
-
   async #park(run: ClaimedRun, reason: ParkReason): Promise<void> {
     const { host } = this.#options;
     this.release(run.key);
     host.onParked(factsOf(run), reason);
-    const dueAt = reason.code === "poisoned" ? null : host.store.now() + parkedRestMs;
-    const next = { state: "parked", reason, dueAt } as const;
+    const next = { state: "parked", reason, dueAt: retryParkedAt(reason, run.parkCount, host.store.now()) } as const;
     const effects = { events: [], consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: run.inboxCount, next };
     await host.persistently(() => host.commits.submit({ type: "turn", key: run.key, epoch: run.epoch, lastSeq: run.lastSeq, effects }));
   }
@@ -161,9 +153,6 @@ export class RunIntake {
     await host.persistently(() => host.store.release({ worker: host.worker, runs: [run.key], tasks: [] }));
   }
 }
-
-/** How long a run that could not be loaded rests before it is tried again. */
-const parkedRestMs = 60_000;
 
 /** A run whose code ended on replay, though its history goes on or has no end, no longer fits its code either. */
 function judge(loaded: LoadedRun): void {
