@@ -6,28 +6,28 @@ type ClaimRunsOptions = Parameters<Store["claimRuns"]>[0];
 type ClaimTasksOptions = Parameters<Store["claimTasks"]>[0];
 
 /** Is there anything to claim? A read, so that a worker without work writes nothing. */
-export function hasDueRuns({ runs, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
+export function hasDueRuns({ queue, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
   const { limit, suspects } = options;
   return names
     .findAll(options.names)
-    .some((name) => (limit > 0 && runs.due(name, now, 1).length > 0) || (suspects > 0 && runs.dueSuspects(name, now, 1).length > 0));
+    .some((name) => (limit > 0 && queue.due(name, now, 1).length > 0) || (suspects > 0 && queue.dueSuspects(name, now, 1).length > 0));
 }
 
 export function claimRuns(work: Work, { worker, names, limit, suspects }: ClaimRunsOptions): readonly ClaimedRun[] {
   if (!work.isAlive(worker)) return [];
   const ids = work.names.findAll(names);
   const keys = [
-    ...longestDue(ids, limit, (name, count) => work.runs.due(name, work.now, count)),
-    ...longestDue(ids, suspects, (name, count) => work.runs.dueSuspects(name, work.now, count)),
+    ...longestDue(ids, limit, (name, count) => work.queue.due(name, work.now, count)),
+    ...longestDue(ids, suspects, (name, count) => work.queue.dueSuspects(name, work.now, count)),
   ];
   return keys.flatMap((key) => {
     work.runs.take(key, worker);
-    return work.runs.claimed(key) ?? [];
+    return work.records.claimed(key) ?? [];
   });
 }
 
-export const nextRunDueAt = ({ runs, names }: Tables, claimNames: readonly string[], now: number): number | null =>
-  earliest(names.findAll(claimNames).map((name) => runs.nextDueAt(name, now)));
+export const nextRunDueAt = ({ queue, names }: Tables, claimNames: readonly string[], now: number): number | null =>
+  earliest(names.findAll(claimNames).map((name) => queue.nextDueAt(name, now)));
 
 export function hasDueTasks({ tasks, names }: Tables, options: ClaimTasksOptions, now: number): boolean {
   return options.limit > 0 && names.findAll(options.names).some((name) => tasks.due(name, now, 1).length > 0);
@@ -49,14 +49,14 @@ export function reclaimRun(work: Work, { worker, key, epoch }: Parameters<Store[
   // An owner has open runs only.
   if (row === undefined || row.owner !== worker || row.epoch !== epoch) return null;
   work.runs.take(key, worker);
-  return work.runs.claimed(key) ?? null;
+  return work.records.claimed(key) ?? null;
 }
 
 /** Makes the parked runs of these names due, and returns how many that were not. A poisoned one waits for a person. */
 export function retryParked(work: Work, names: readonly string[]): number {
   let retried = 0;
   for (const name of work.names.findAll(names)) {
-    for (const row of work.runs.parked(name)) {
+    for (const row of work.queue.parked(name)) {
       const isDue = row.dueAt !== null && row.dueAt <= work.now;
       if (isDue || isPoisoned(row.parkReason)) continue;
       work.runs.setDueAt(row.key, work.now);

@@ -1,10 +1,19 @@
 import type { InboxItem, InboxRecord, RunKey } from "../../backend/index.js";
 import type { SqliteConnection } from "./driver.js";
 
-export type InboxTable = ReturnType<typeof inboxTable>;
-
 /** What is on its way to runs, and the keys that make sends idempotent. */
-export function inboxTable(connection: SqliteConnection) {
+export interface InboxTable {
+  put(chain: RunKey, position: number, item: InboxItem): void;
+  /** Removes what a turn took. Whatever is not there was taken before. */
+  take(run: RunKey, positions: readonly number[]): void;
+  /** What is above a position, in order. */
+  read(run: RunKey, above: number): InboxRecord[];
+  /** False if the chain has accepted this key before. */
+  acceptKey(chain: RunKey, dedupeKey: string): boolean;
+  forgetKeys(run: RunKey): void;
+}
+
+export function inboxTable(connection: SqliteConnection): InboxTable {
   const insert = connection.prepare(
     "INSERT INTO inbox (chain, position, kind, name, command, attempt, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
   );
@@ -14,16 +23,14 @@ export function inboxTable(connection: SqliteConnection) {
   const insertKey = connection.prepare("INSERT INTO dedupe (chain, dedupe_key) VALUES (?, ?) ON CONFLICT DO NOTHING");
   const removeKeys = connection.prepare("DELETE FROM dedupe WHERE chain = (SELECT chain FROM run WHERE key = ?)");
   return {
-    put(chain: RunKey, position: number, { kind, name, command, attempt, payload }: InboxItem): void {
+    put(chain, position, { kind, name, command, attempt, payload }) {
       insert.run([chain, position, kind, name, command, attempt, payload]);
     },
-    /** Removes what a turn took. Whatever is not there was taken before. */
-    take(run: RunKey, positions: readonly number[]): void {
+    take(run, positions) {
       for (const position of positions) remove.run([run, position]);
     },
-    read: (run: RunKey, above: number): InboxRecord[] => read.all<InboxRecord>([run, above]),
-    /** False if the chain has accepted this key before. */
-    acceptKey: (chain: RunKey, dedupeKey: string): boolean => insertKey.run([chain, dedupeKey]) === 1,
-    forgetKeys: (run: RunKey): void => void removeKeys.run([run]),
+    read: (run, above) => read.all<InboxRecord>([run, above]),
+    acceptKey: (chain, dedupeKey) => insertKey.run([chain, dedupeKey]) === 1,
+    forgetKeys: (run) => void removeKeys.run([run]),
   };
 }

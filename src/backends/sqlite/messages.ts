@@ -10,8 +10,8 @@ import type {
   SendOperation,
   SendOutcome,
 } from "../../backend/index.js";
-import { isOpenRow, isSuspect, parkedStatus, runningStatus } from "./run-table.js";
-import type { RunRow } from "./run-table.js";
+import { isOpenRow, isSuspect, parkedStatus, runningStatus } from "./run-row.js";
+import type { RunRow } from "./run-row.js";
 import type { Work } from "./tables.js";
 
 export function applySend(work: Work, operation: SendOperation): SendOutcome {
@@ -58,7 +58,7 @@ function deliver(work: Work, row: RunRow, item: InboxItem, claimFor: ClaimFor | 
   if (claimFor !== null && mayClaim(work, row, claimFor)) {
     work.runs.take(row.key, claimFor.worker);
     row.owner = claimFor.worker;
-    return work.runs.claimed(row.key) ?? null;
+    return work.records.claimed(row.key) ?? null;
   }
   if (row.dueAt === null || row.dueAt > work.now) work.runs.setDueAt(row.key, work.now);
   return null;

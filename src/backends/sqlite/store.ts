@@ -135,7 +135,7 @@ class SqliteStore implements Store {
   }
 
   inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
-    return this.#database.read(({ runs, tasks }) => ({ runs: runs.owned(worker), tasks: tasks.owned(worker) }));
+    return this.#database.read(({ queue, tasks }) => ({ runs: queue.owned(worker), tasks: tasks.owned(worker) }));
   }
 
   async release(options: Parameters<Store["release"]>[0]): Promise<void> {

@@ -8,6 +8,10 @@ import { keySource } from "./keys.js";
 import type { KeySource } from "./keys.js";
 import { nameTable } from "./names.js";
 import type { Names } from "./names.js";
+import { runQueue } from "./run-queue.js";
+import type { RunQueue } from "./run-queue.js";
+import { runRecords } from "./run-records.js";
+import type { RunRecords } from "./run-records.js";
 import { runTable } from "./run-table.js";
 import type { RunTable } from "./run-table.js";
 import { taskTable } from "./task-table.js";
@@ -20,6 +24,8 @@ export interface Tables {
   readonly keys: KeySource;
   readonly names: Names;
   readonly runs: RunTable;
+  readonly records: RunRecords;
+  readonly queue: RunQueue;
   readonly history: HistoryTable;
   readonly inbox: InboxTable;
   readonly tasks: TaskTable;
@@ -31,7 +37,9 @@ export function prepareTables(connection: SqliteConnection): Tables {
   return {
     keys: keySource(connection),
     names,
-    runs: runTable(connection, names),
+    runs: runTable(connection),
+    records: runRecords(connection, names),
+    queue: runQueue(connection),
     history: historyTable(connection),
     inbox: inboxTable(connection),
     tasks: taskTable(connection, names),

@@ -1,14 +1,15 @@
 /** Starts and turns: the operations that carry the outcome of workflow code. */
 import type { Effects, NextState, RunKey, StartOperation, StartOutcome, TurnOperation, TurnOutcome } from "../../backend/index.js";
-import { isOpenRow, runningStatus, parkedStatus, statusNumber } from "./run-table.js";
-import type { RunRow, Step } from "./run-table.js";
+import { isOpenRow, parkedStatus, runningStatus, statusNumber } from "./run-row.js";
+import type { RunRow } from "./run-row.js";
+import type { Step } from "./run-table.js";
 import type { Work } from "./tables.js";
 
 export function applyStart(work: Work, operation: StartOperation): StartOutcome {
   const { run, eager, messages } = operation;
   const key = work.keys.next("run");
   if (!work.runs.insertFact(key, run, work.now)) {
-    const found = work.runs.findRecord({ workflowId: run.workflowId }) ?? work.runs.findRecord({ runId: run.runId });
+    const found = work.records.find({ workflowId: run.workflowId }) ?? work.records.find({ runId: run.runId });
     if (found === undefined) throw new Error(`The run ${run.runId} is refused although neither of its ids is taken.`);
     return { status: "exists", run: found };
   }

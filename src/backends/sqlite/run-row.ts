@@ -1,0 +1,40 @@
+import type { RunKey, RunStatus, WorkerKey } from "../../backend/index.js";
+import { suspectCrashCount } from "./schema.js";
+
+/** Statuses as they are stored: by their place in this list. */
+const statuses: readonly RunStatus[] = ["running", "parked", "completed", "failed", "cancelled", "terminated", "continued"];
+export const runningStatus = 0;
+export const parkedStatus = 1;
+export const statusNumber = (status: RunStatus): number => statuses.indexOf(status);
+export const statusOf = (stored: number): RunStatus => statuses[stored] ?? "running";
+
+/** The part of a run that changes. */
+export interface RunRow {
+  readonly key: RunKey;
+  readonly chain: RunKey;
+  /** Id of the name. */
+  readonly name: number;
+  status: number;
+  owner: WorkerKey | null;
+  epoch: number;
+  lastSeq: number;
+  inboxCount: number;
+  inboxSeen: number;
+  dueAt: number | null;
+  crashCount: number;
+  parkCount: number;
+  /** Was it claimed as a suspect? Then its worker's death is put down to it. */
+  isSuspect: number;
+  endedAt: number | null;
+  parkReason: string | null;
+}
+
+export const rowColumns = `r.key, r.chain, r.name, r.status, r.owner, r.epoch, r.last_seq AS lastSeq, r.inbox_count AS inboxCount,
+  r.inbox_seen AS inboxSeen, r.due_at AS dueAt, r.crash_count AS crashCount, r.park_count AS parkCount, r.is_suspect AS isSuspect,
+  r.ended_at AS endedAt, r.park_reason AS parkReason`;
+
+export const isSuspect = (row: RunRow): boolean => row.crashCount >= suspectCrashCount;
+export const isOpenRow = (row: RunRow): boolean => row.status <= parkedStatus;
+
+/** The run that a command from outside means: the newest of a workflow id, or exactly this run. */
+export type RunTarget = { readonly workflowId: string } | { readonly runId: string };
