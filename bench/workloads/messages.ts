@@ -60,8 +60,8 @@ async function sample(
     const wokenMs = await handle.result();
     answers.push(stampMs() - startMs);
     wakes.push(wokenMs - startMs);
-    // The next message finds everybody at rest, as messages from people and webhooks do.
-    await delay(1);
+    // The next message finds everybody at rest, as messages from people and webhooks do: also what holds wake-ups back for a few milliseconds.
+    await delay(10);
   }
   return { wakes, answers };
 }
