@@ -15,6 +15,8 @@ export interface DriverHost {
   readonly codec: Codec;
   readonly commits: GroupCommit;
   readonly worker: WorkerKey;
+  /** Does this process still have the right to what it took under this lease? What was under way when a lease was lost belongs to others now. */
+  holds(worker: WorkerKey): boolean;
   /** True once the worker is closing: no new bodies. */
   readonly draining: boolean;
   /** Calls the driver's `beginTurn` from a clean drain. */

@@ -48,14 +48,18 @@ export class Lease {
 
   /** Does the lease still hold, by this process's clocks? Ask before anything that must not happen after it. */
   holds(): boolean {
-    const { runtime, leaseMs } = this.#options;
-    const passedMs = Math.max(runtime.now() - this.#grantedMs.wall, runtime.monotonicMs() - this.#grantedMs.monotonic);
-    return this.#worker !== undefined && passedMs < leaseMs * (1 - marginPart);
+    return this.#worker !== undefined && this.#passedMs() < this.#options.leaseMs * (1 - marginPart);
   }
 
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+  }
+
+  /** Since the lease was asked for, by whichever clock says that more has passed. */
+  #passedMs(): number {
+    const { runtime } = this.#options;
+    return Math.max(runtime.now() - this.#grantedMs.wall, runtime.monotonicMs() - this.#grantedMs.monotonic);
   }
 
   async #register(): Promise<WorkerKey> {
@@ -72,7 +76,10 @@ export class Lease {
 
   #schedule(): void {
     const { runtime, leaseMs } = this.#options;
-    if (!this.#stopped) this.#timer = runtime.setTimer(() => void this.#beat(), leaseMs / 4);
+    if (this.#stopped) return;
+    // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
+    const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
+    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(leaseMs / 4, trustedMs)));
   }
 
   async #beat(): Promise<void> {

@@ -3,7 +3,7 @@
  * What cannot be loaded is parked with its reason; nothing that was claimed is left lying.
  */
 import type { Store } from "../backend/backend.js";
-import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
+import type { ClaimedRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import { crashesMax } from "../core/defaults.js";
 import { PerdureError } from "../errors.js";
 import type { Definitions } from "./definitions.js";
@@ -61,7 +61,8 @@ export class RunIntake {
     if (this.#suspect === key) this.#suspect = undefined;
   }
 
-  async take(claimed: readonly ClaimedRun[]): Promise<void> {
+  /** Drives runs that were claimed under the lease `worker`, unless it is lost before they are loaded: then whoever finds them without a living owner goes on. */
+  async take(claimed: readonly ClaimedRun[], worker = this.#options.host.worker): Promise<void> {
     if (claimed.length === 0) return;
     const { host, warm, onSettled } = this.#options;
     const taken = claimed.map((run) => ({ run, driver: warm.take(run) }));
@@ -72,8 +73,10 @@ export class RunIntake {
     try {
       const above = taken.map(({ run, driver }) => ({ key: run.key, above: driver?.inboxSeen ?? 0 }));
       const boxes = await host.persistently(() => host.store.loadInboxes(above));
-      if (boxes !== undefined) await Promise.all(taken.map(({ run, driver }, index) => this.#load(run, driver, boxes[index] ?? [])));
+      if (boxes !== undefined)
+        await Promise.all(taken.map(({ run, driver }, index) => this.#load(run, worker, driver, boxes[index] ?? [])));
     } catch (error) {
+      for (const { run } of taken) this.release(run.key);
       host.onTrouble("Claimed runs could not be read; they will be tried again.", error);
     } finally {
       for (const { run } of taken) this.#loading.delete(run.key);
@@ -104,12 +107,17 @@ export class RunIntake {
     return true;
   }
 
-  async #load(run: ClaimedRun, warm: RunDriver | undefined, records: Awaited<ReturnType<Store["loadInboxes"]>>[number]): Promise<void> {
+  async #load(
+    run: ClaimedRun,
+    worker: WorkerKey,
+    warm: RunDriver | undefined,
+    records: Awaited<ReturnType<Store["loadInboxes"]>>[number],
+  ): Promise<void> {
     const { host, definitions, guard } = this.#options;
     try {
       if (run.crashCount >= crashesMax) return await this.#park(run, poisonedReason(run.crashCount));
       const mail = await openMail(host.codec, run.workflowId, records);
-      if (warm !== undefined) return this.#drive(warm, run, warm.lastAt, mail);
+      if (warm !== undefined) return this.#drive(warm, run, worker, warm.lastAt, mail);
       const definition = definitions.workflows.get(run.name);
       if (definition === undefined) return await this.#giveBack(run);
       const loading: { driver?: RunDriver } = {};
@@ -120,7 +128,7 @@ export class RunIntake {
       if (loaded === undefined) return;
       judge(loaded);
       loading.driver = new RunDriver({ host, machine: loaded.machine, deadlineAt: run.deadlineAt, parkCount: run.parkCount });
-      this.#drive(loading.driver, run, loaded.lastAt, mail);
+      this.#drive(loading.driver, run, worker, loaded.lastAt, mail);
     } catch (error) {
       await this.#park(run, errorReason(error));
     } finally {
@@ -128,7 +136,8 @@ export class RunIntake {
     }
   }
 
-  #drive(driver: RunDriver, run: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
+  #drive(driver: RunDriver, run: ClaimedRun, worker: WorkerKey, lastAt: number, mail: readonly Mail[]): void {
+    if (!this.#options.host.holds(worker)) return this.release(run.key);
     const inherited = this.#reloading.get(run.runId);
     if (inherited !== undefined) {
       this.#reloading.delete(run.runId);

@@ -46,6 +46,8 @@ export class TaskRunner {
     if (free <= 0 || definitions.activities.size === 0 || host.draining) return null;
     const limit = Math.min(free, 100);
     const { tasks, nextDueAt } = await host.store.claimTasks({ worker, names: [...definitions.activities.keys()], limit });
+    // Lost while the answer was on its way: others have these by now, or will.
+    if (!host.holds(worker)) return null;
     for (const task of tasks) this.#run(task);
     if (tasks.length === limit && concurrency > this.#running.size) return 0;
     return nextDueAt === null ? null : Math.max(1, nextDueAt - host.store.now());
@@ -68,7 +70,8 @@ export class TaskRunner {
     if (definition === undefined) return;
     const context = { workflowId: task.workflowId, field: payloadFields.operation(task.command) };
     const finish = (encoded: { readonly payload: Payload; readonly failure: object | undefined }): void => {
-      if (this.#running.delete(task.key))
+      // The task may have been taken away from here and come back: then another body of it is running.
+      if (this.#running.get(task.key) === body && this.#running.delete(task.key))
         void this.#finish(task, encoded.failure === undefined ? "activity_completed" : "activity_failed", encoded.payload);
       this.#options.onSlotFree();
     };
@@ -84,7 +87,7 @@ export class TaskRunner {
       const text = host.codec.sync ? host.codec.openSync(task.input, inputContext) : await host.codec.open(task.input, inputContext);
       return definition.run(await parseInput(definition, host.codec.decode(text)), io);
     };
-    const body = new Body({
+    const body: Body = new Body({
       runtime: host.runtime,
       attempt: task.attempt,
       idempotencyKey: `${task.runId}/${task.command}`,

@@ -128,6 +128,9 @@ export class Worker implements DriverHost {
       guard: options.guard,
       warm: this.#warm,
       onLoaded: (driver, run) => {
+        // One of an earlier claim, if there is any, has nothing more to do.
+        const older = this.#drivers.get(run.key);
+        if (older !== driver) older?.drop(new PerdureError("lease_lost", "This worker took the run anew."));
         this.#drivers.set(run.key, driver);
         this.#byRunId.set(run.runId, driver);
       },
@@ -205,6 +208,10 @@ export class Worker implements DriverHost {
     return this.#names.length > 0 && !this.draining && this.#lease.holds() && this.#free > 0
       ? { worker: this.worker, names: this.#names }
       : null;
+  }
+
+  holds(worker: WorkerKey): boolean {
+    return worker !== 0 && worker === this.worker && this.#lease.holds();
   }
 
   drives(runId: string): boolean {
@@ -338,13 +345,14 @@ export class Worker implements DriverHost {
     const free = this.#free;
     if (free <= 0 || this.draining || !this.#lease.holds()) return null;
     const limit = Math.min(free, 200);
+    const { worker } = this;
     const { runs, nextDueAt } = await this.store.claimRuns({
-      worker: this.worker,
+      worker,
       names: this.#names,
       limit,
       suspects: this.#intake.hasSuspect ? 0 : 1,
     });
-    void this.#intake.take(runs);
+    void this.#intake.take(runs, worker);
     if (runs.length >= limit) return 0;
     return nextDueAt === null ? null : Math.max(1, nextDueAt - this.store.now());
   }

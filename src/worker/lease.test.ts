@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { virtualTime } from "../../test/support/virtual-time.js";
+import type { Store } from "../backend/backend.js";
+import { StoreFailure } from "../backend/failures.js";
+import type { Runtime } from "../platform/runtime.js";
+import { Lease } from "./lease.js";
+
+const leaseMs = 10_000;
+
+/** A lease over a store that grants what `grants` says. */
+function open(grants: { renew: () => Promise<boolean>; now?: () => number }) {
+  const time = virtualTime();
+  const own = time.runtime();
+  const runtime: Runtime = { ...own, now: grants.now ?? (() => own.now()) };
+  const said: string[] = [];
+  let registered = 0;
+  const store = {
+    registerWorker: () => Promise.resolve({ worker: ++registered }),
+    renewLease: () => {
+      said.push("renew");
+      return grants.renew();
+    },
+  } as unknown as Store;
+  const lease = new Lease({
+    store,
+    runtime,
+    leaseMs,
+    onLost: () => said.push("lost"),
+    onRenewed: (worker) => said.push(`new ${worker}`),
+    onTrouble: () => said.push("trouble"),
+  });
+  return { time, lease, said };
+}
+
+describe("a lease", () => {
+  it("is renewed well before it ends, for as long as the store agrees", async () => {
+    const { time, lease, said } = open({ renew: () => Promise.resolve(true) });
+    expect(await lease.start()).toBe(1);
+    await time.advance(6 * leaseMs);
+    expect(said.length).toBeGreaterThanOrEqual(18);
+    expect(new Set(said)).toEqual(new Set(["renew"]));
+    expect([lease.worker, lease.holds()]).toEqual([1, true]);
+  });
+
+  it("that the store refuses is lost, and another is taken under a new key", async () => {
+    const { time, lease, said } = open({ renew: () => Promise.resolve(false) });
+    await lease.start();
+    await time.advance(leaseMs / 4 + 1);
+    expect(said).toEqual(["renew", "lost"]);
+    expect([lease.worker, lease.holds()]).toEqual([undefined, false]);
+    await time.advance(leaseMs / 10);
+    expect(said).toEqual(["renew", "lost", "new 2"]);
+    expect(lease.worker).toBe(2);
+  });
+
+  it("is given up before its end when the store is out of reach, and never renewed after that", async () => {
+    let down = true;
+    const failure = new StoreFailure("backend_unavailable", "away", { outcome: "none", transient: true });
+    const { time, lease, said } = open({ renew: () => (down ? Promise.reject(failure) : Promise.resolve(true)) });
+    await lease.start();
+    await time.advance(0.8 * leaseMs - 1);
+    expect(said).not.toContain("lost");
+    await time.advance(2);
+    expect(said).toContain("lost");
+    await time.advance(0.2 * leaseMs);
+    expect(said.indexOf("new 2")).toBeGreaterThan(said.indexOf("lost"));
+    down = false;
+    await time.advance(leaseMs);
+    expect(lease.worker).toBe(2);
+    expect(lease.holds()).toBe(true);
+  });
+
+  it("does not hold any more when either clock says that its time has passed", async () => {
+    let aheadMs = 0;
+    const time = { at: () => 1_000_000 + aheadMs };
+    const jumped = open({ renew: () => Promise.resolve(true), now: time.at });
+    await jumped.lease.start();
+    expect(jumped.lease.holds()).toBe(true);
+    aheadMs = leaseMs;
+    expect(jumped.lease.holds()).toBe(false);
+
+    const slept = open({ renew: () => Promise.resolve(true), now: () => 0 });
+    await slept.lease.start();
+    slept.time.skip(leaseMs);
+    expect(slept.lease.holds()).toBe(false);
+  });
+
+  it("is not renewed by a process that slept through it", async () => {
+    const { time, lease, said } = open({ renew: () => Promise.resolve(true) });
+    await lease.start();
+    time.skip(2 * leaseMs);
+    await time.advance(1);
+    expect(said).toEqual(["lost"]);
+    lease.stop();
+  });
+});
