@@ -35,7 +35,7 @@ export function systemRuntime(): Runtime {
       return { cancel: () => clearTimeout(timer) };
     },
     random: () => Math.random(),
-    uuid: () => timeOrdered(crypto.randomUUID(), Date.now()),
+    uuid: uuidSource(),
     // A bare nextTick runs before pending microtasks on some runtimes, and a single microtask runs in the middle of the others.
     drain: (callback) => queueMicrotask(() => process.nextTick(callback)),
     yieldToLoop: (callback) => void setImmediate(callback),
@@ -43,10 +43,20 @@ export function systemRuntime(): Runtime {
 }
 
 /**
- * Makes a version 7 UUID (RFC 9562) of a version 4 one: its first 48 bits are the time, 74 of the rest stay random. As they are, every start would
+ * Makes version 7 UUIDs (RFC 9562) of version 4 ones: the first 48 bits are the time, 74 of the rest stay random. As they are, every start would
  * dirty a page of its own in each index over ids: starts then cost half as much again in CPU and twice the writing.
  */
-function timeOrdered(random: string, nowMs: number): string {
-  const time = nowMs.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`;
+function uuidSource(): () => string {
+  // Kept for as long as the millisecond lasts: hexadecimal digits of a number beyond 32 bits take longer than all the rest of a UUID.
+  let prefix = "";
+  let prefixMs = Number.NaN;
+  return () => {
+    const nowMs = Date.now();
+    if (nowMs !== prefixMs) {
+      const time = nowMs.toString(16).padStart(12, "0");
+      prefix = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+      prefixMs = nowMs;
+    }
+    return prefix + crypto.randomUUID().slice(15);
+  };
 }
