@@ -9,7 +9,7 @@
  */
 import type { Store } from "../backend/backend.js";
 import { StoreFailure } from "../backend/failures.js";
-import type { Operation, Outcome } from "../backend/operations.js";
+import type { Effects, Operation, Outcome } from "../backend/operations.js";
 import type { Runtime } from "../platform/runtime.js";
 
 export interface GroupCommitOptions {
@@ -25,8 +25,8 @@ interface Member {
   readonly reject: (error: unknown) => void;
 }
 
-/** More members than this go into the next commit: a longer one would hold up the event loop. */
-const batchMax = 1000;
+/** About how many rows go into one commit: one with more would hold up the event loop for longer than some 10 ms. */
+const rowsMax = 2000;
 const retryFirstMs = 5;
 const retryMaxMs = 1000;
 
@@ -69,7 +69,8 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.length > batchMax ? this.#waiting.splice(0, batchMax) : this.#waiting;
+      const size = batchSize(this.#waiting);
+      const batch = size < this.#waiting.length ? this.#waiting.splice(0, size) : this.#waiting;
       if (batch === this.#waiting) this.#waiting = [];
       await this.#commit(batch);
       // Members act on their outcomes in microtasks; what they submit then is collected until the loop has come round.
@@ -118,3 +119,35 @@ export class GroupCommit {
     return new Promise((resolve) => void runtime.setTimer(resolve, delayMs * (0.5 + runtime.random()), { keepAlive: true }));
   }
 }
+
+/** How many of the members that wait go together; at least one, since an operation is never divided. */
+function batchSize(waiting: readonly Member[]): number {
+  let rows = 0;
+  let size = 0;
+  for (const { operation } of waiting) {
+    rows += rowsOf(operation);
+    if (rows > rowsMax && size > 0) break;
+    size += 1;
+  }
+  return size;
+}
+
+/** About how many rows of tables and indexes an operation touches. */
+function rowsOf(operation: Operation): number {
+  switch (operation.type) {
+    case "start":
+      return 4 + operation.messages.length + (operation.eager === null ? 0 : effectRows(operation.eager.effects));
+    case "turn":
+      return 1 + effectRows(operation.effects);
+    case "send":
+    case "finish_task":
+      return 3;
+    case "resume":
+      return 1;
+    default:
+      return operation satisfies never;
+  }
+}
+
+const effectRows = ({ events, consumed, tasks, withdrawnTasks }: Effects): number =>
+  events.length + consumed.length + 2 * tasks.length + withdrawnTasks.length;
