@@ -1,18 +1,29 @@
 import { listenOnBun } from "./bun-rejections.js";
 import { currentWorkflow, type LateRejection } from "./code-mark.js";
 import { currentHost } from "./load-builtin.js";
-import { sharedInstallation } from "./shared-installation.js";
+import { sharedInstallation, type SharedInstallation } from "./shared-installation.js";
+
+/** Taken now: tests put fakes in its place, and so does the guard. */
+const { setImmediate: later } = globalThis;
+
+const installation = sharedInstallation(() => {
+  const { name } = currentHost();
+  if (name === "bun") return listenOnBun(kept);
+  return name === "deno" ? preventWebEvents() : filterProcessEvents();
+});
 
 /**
  * Keeps rejections of workflow code from ending the process: `const p = helper(ctx); await ctx.sleep("1h"); await p` handles a rejection an hour late.
  * All others keep the process's own behaviour, exactly: no listener is added to `process`, since the mere presence of one switches the default off.
  * Under `--unhandled-rejections=strict` Node ends the process before it asks anybody.
+ * Who leaves is served until the rejections of that moment have been told, which runtimes do last.
  */
-export const lateRejections = sharedInstallation(() => {
-  const { name } = currentHost();
-  if (name === "bun") return listenOnBun(kept);
-  return name === "deno" ? preventWebEvents() : filterProcessEvents();
-});
+export const lateRejections: SharedInstallation = {
+  join() {
+    const leave = installation.join();
+    return () => void later(leave);
+  },
+};
 
 const kept = new WeakMap<object, LateRejection>();
 
