@@ -14,10 +14,9 @@ import { drawTimeline } from "./report/svg.js";
 import { overviewTimeline, processNumbers, runTimeline, type Scene, type Timeline } from "./report/timeline.js";
 import type { Kill } from "./run/worker-pool.js";
 
-/** The goal for a killed process is a second; this leaves room for a machine that is busy with other things. */
-const takeoverMaxMs = 3000;
-/** Bodies that ended this long before a kill may not have been recorded yet. */
-const recordingMs = 1000;
+/** The goal for a killed process is a second; the longest has room for a machine that is busy with other things. */
+const takeoverGoalMs = 1000;
+const takeoverMaxMs = 5000;
 
 const options = parseOptions(process.argv.slice(2), () => Math.floor(Math.random() * 1_000_000));
 process.exitCode = options.help ? help() : await main();
@@ -49,7 +48,14 @@ async function main(): Promise<number> {
   try {
     const driven = await runDemo({ dataset, folders, view, signal: stop.signal, ...options });
     view.end();
-    const proof = prove({ ...readEffects(folders.effects), ...driven }, { killsMin: options.kills, takeoverMaxMs, recordingMs });
+    const proof = prove(
+      { ...readEffects(folders.effects), ...driven },
+      {
+        killsMin: options.kills,
+        takeoverGoalMs,
+        takeoverMaxMs,
+      },
+    );
     const summary: Summary = {
       version: dataset.version,
       seed: options.seed,

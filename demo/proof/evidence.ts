@@ -33,8 +33,8 @@ export interface Evidence {
 /** What the proof asks for beyond correctness. */
 export interface Demands {
   readonly killsMin: number;
-  /** The longest that any takeover may take, in ms. */
+  /** How long takeovers may take at the median, in ms: the goal. */
+  readonly takeoverGoalMs: number;
+  /** The longest that any takeover may take, in ms: well below the length of a lease, which is what would end the wait otherwise. */
   readonly takeoverMaxMs: number;
-  /** A body may have ended this long before a kill without its result having been recorded. */
-  readonly recordingMs: number;
 }

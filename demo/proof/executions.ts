@@ -37,8 +37,11 @@ export interface Rerun {
   readonly explained: boolean;
 }
 
-/** Every execution of a body that was not its first, with the kill or failure that explains it. */
-export function rerunsOf(executions: readonly Execution[], kills: readonly Kill[], recordingMs: number): readonly Rerun[] {
+/**
+ * Every execution of a body that was not its first, with the kill or failure that explains it: the process of the one before was killed, and what it
+ * may have finished had not been recorded. Once it is recorded, nothing explains another execution.
+ */
+export function rerunsOf(executions: readonly Execution[], kills: readonly Kill[], recorded: ReadonlySet<string>): readonly Rerun[] {
   const killOf = new Map(kills.map((kill) => [kill.pid, kill]));
   const last = new Map<string, Execution>();
   const reruns: Rerun[] = [];
@@ -47,8 +50,7 @@ export function rerunsOf(executions: readonly Execution[], kills: readonly Kill[
     last.set(again.key, again);
     if (before === undefined) continue;
     const kill = killOf.get(before.pid);
-    const lostAtKill =
-      kill !== undefined && again.startedAt >= kill.at && (before.endedAt === undefined || before.endedAt >= kill.at - recordingMs);
+    const lostAtKill = kill !== undefined && again.startedAt >= kill.at && !recorded.has(before.id);
     const retried = before.outcome === "failed" && again.attempt > before.attempt;
     reruns.push({ before, again, kill: lostAtKill ? kill : undefined, explained: lostAtKill || retried });
   }

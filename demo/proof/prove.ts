@@ -26,7 +26,7 @@ export interface Proof {
 export function prove(evidence: Evidence, demands: Demands): Proof {
   const { kills, effects } = evidence;
   const executions = executionsOf(effects);
-  const reruns = rerunsOf(executions, kills, demands.recordingMs);
+  const reruns = rerunsOf(executions, kills, recordedIn(evidence.runs));
   const takeovers = takeoversOf(executions, kills);
   const claims = [
     logIsWhole(evidence),
@@ -45,6 +45,10 @@ export function prove(evidence: Evidence, demands: Demands): Proof {
   const bodies = new Set(executions.map(({ key }) => key)).size;
   return { holds: claims.every(({ holds }) => holds), claims, executions, takeovers, reruns, bodies };
 }
+
+/** The executions whose results are in a history. */
+const recordedIn = (runs: readonly RunEvidence[]): ReadonlySet<string> =>
+  new Set(runs.flatMap(({ history }) => operationsOf(history).flatMap(({ settlements }) => settlements.flatMap(({ by }) => by ?? []))));
 
 /** A claim that holds if nothing contradicts it. */
 function claimOf(claim: string, contradictions: readonly string[], figures: string): Claim {
@@ -193,16 +197,28 @@ function rerunsWereInFlight(reruns: readonly Rerun[], takeovers: readonly Takeov
   );
 }
 
-function takeoversAreFast(takeovers: readonly Takeover[], { takeoverMaxMs }: Demands): Claim {
-  const measured = takeovers.flatMap(({ kill, lastMs }) => (lastMs === undefined ? [] : [{ pid: kill.pid, lastMs }]));
-  const wrong = measured
-    .filter(({ lastMs }) => lastMs > takeoverMaxMs)
-    .map(({ pid, lastMs }) => `the work of ${pid} went on after ${lastMs} ms`);
+/**
+ * From the kill to the first of the dead process's bodies at work in another one. The last of them may take longer: a run that was hit by two kills
+ * in a row is a suspect, and suspects are driven one at a time; and the process that takes over may be killed in turn.
+ */
+function takeoversAreFast(takeovers: readonly Takeover[], { takeoverGoalMs, takeoverMaxMs }: Demands): Claim {
+  const firsts = takeovers
+    .flatMap(({ kill, firstMs }) => (firstMs === undefined ? [] : [{ pid: kill.pid, firstMs }]))
+    .toSorted((a, b) => a.firstMs - b.firstMs);
+  const wrong = firsts
+    .filter(({ firstMs }) => firstMs > takeoverMaxMs)
+    .map(({ pid, firstMs }) => `the work of ${pid} went on after ${firstMs} ms`);
+  const median = firsts[Math.floor(firsts.length / 2)]?.firstMs ?? 0;
+  if (median > takeoverGoalMs) wrong.push(`the median is ${median} ms`);
   // Without a single one the claim would be empty.
-  if (measured.length === 0 && takeovers.length > 0) wrong.push("no kill found anything in flight");
-  const firsts = takeovers.flatMap(({ firstMs }) => (firstMs === undefined ? [] : [firstMs])).toSorted((a, b) => a - b);
-  const figures = `first effect elsewhere after ${firsts[Math.floor(firsts.length / 2)] ?? 0} ms (median), all work within ${Math.max(0, ...measured.map(({ lastMs }) => lastMs))} ms, over ${measured.length} kills`;
-  return claimOf(`What a killed process was doing went on elsewhere within ${takeoverMaxMs} ms`, wrong, figures);
+  if (firsts.length === 0 && takeovers.length > 0) wrong.push("no kill found anything in flight");
+  const last = Math.max(0, ...takeovers.map(({ lastMs }) => lastMs ?? 0));
+  const figures = `first effect elsewhere after ${median} ms (median), ${firsts.at(-1)?.firstMs ?? 0} ms (longest); the last body after ${last} ms; over ${firsts.length} kills`;
+  return claimOf(
+    `What a killed process was doing went on elsewhere: within ${takeoverGoalMs} ms at the median, ${takeoverMaxMs} ms at most`,
+    wrong,
+    figures,
+  );
 }
 
 /** Sleeps by the history's own times, and by the log: the step after the sleep ran at least that much later than the sleep was asked for. */

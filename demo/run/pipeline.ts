@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
+import { setImmediate as yieldToLoop, setTimeout as pause } from "node:timers/promises";
 import { activity, message, type StepContext, workflow, type WorkflowContext } from "perdure";
 import { checkFile, type Finding } from "../data/check-file.js";
 import type { Dataset } from "../data/dataset.js";
@@ -69,9 +69,13 @@ interface ColumnJob {
 
 // oxlint-disable-next-line typescript/explicit-module-boundary-types -- the definitions' types are inferred, that is their point
 export function makePipeline({ dataset, log, workFolder, pagesFolder, paceMs }: Surroundings) {
+  // Bodies that wake up together take turns, so that a crowd of them does not keep the event loop, and with it the engine, for long.
+  let line: Promise<unknown> = Promise.resolve();
+  const turn = (): Promise<unknown> => (line = line.then(() => yieldToLoop()));
   const body = <T>(io: StepContext, info: Pick<BodyInfo, "run" | "kind" | "body" | "saw">, run: () => T): Promise<Made<T>> =>
     log.around({ ...info, key: io.idempotencyKey, attempt: io.attempt }, async () => {
       await pause(paceMs, undefined, { signal: io.signal });
+      await turn();
       return run();
     });
 

@@ -60,7 +60,7 @@ describe("the pipeline", () => {
     const answers: Readonly<Record<string, "approved" | "rejected">> = { "monarchs.json": "approved", "udistrict.json": "rejected" };
     const expected = runs.map(({ id }) => ({ id, file: id, answer: answers[id] }));
     const evidence = { ...readEffects(join(folder, "effects")), kills: [], expected, runs };
-    const proof = prove(evidence, { killsMin: 0, takeoverMaxMs: 3000, recordingMs: 1000 });
+    const proof = prove(evidence, { killsMin: 0, takeoverGoalMs: 1000, takeoverMaxMs: 5000 });
     expect(proof.claims.filter(({ holds }) => !holds)).toEqual([]);
     expect(proof.reruns).toEqual([]);
     expect(runs.map(({ result }) => result?.verdict)).toEqual([...clean.map(() => "clean"), "approved", "rejected", "expired"]);

@@ -114,7 +114,7 @@ describe("the overview", () => {
 });
 
 describe("the reports", () => {
-  const proof = prove({ effects, torn: 0, kills, expected: [], runs: [] }, { killsMin: 1, takeoverMaxMs: 3000, recordingMs: 1000 });
+  const proof = prove({ effects, torn: 0, kills, expected: [], runs: [] }, { killsMin: 1, takeoverGoalMs: 1000, takeoverMaxMs: 5000 });
   const summary = { version: "3.2.1", seed: 7, elapsedMs: 12_345, runs: [finished], proof };
 
   it("tell a file's findings and columns, and cannot be broken by what is in them", () => {
