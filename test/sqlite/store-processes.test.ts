@@ -121,6 +121,16 @@ describe("two processes that write at once", () => {
   });
 });
 
+describe("several processes that open a new file at once", () => {
+  it("make one set of tables, which all of them use", { timeout: 60_000 }, async () => {
+    path = join(folder, "fresh.db");
+    const writers = ["a", "b", "c", "d"].map((prefix) => start("store-process", "write", prefix, "5", "5"));
+    const lists = await Promise.all(writers.map((writer) => ackedBy(writer)));
+    expect(lists.map((list) => list.length)).toEqual([25, 25, 25, 25]);
+    expect(integrityOf()).toBe("ok");
+  });
+});
+
 describe("a worker process that is killed", () => {
   it("is found by its peers long before its lease ends, and its runs are taken over", async () => {
     for (let index = 0; index < 5; index += 1) await store.apply([startOf(sampleRun({ workflowId: `w${index}` }))]);

@@ -88,7 +88,7 @@ export class Database {
       this.#look("unknown");
       return result;
     } catch (error) {
-      // Names and keys that were made in what was rolled back; after a lock that was never got there are none, and nothing is lost by forgetting.
+      // Reads must not trust the names that were made in what was rolled back. After a lock that was never got there are none: nothing is lost.
       this.#opened.tables.names.forget();
       // At once, for the sake of those that wait for the lock; whether it works is for the next call to find out.
       if (this.#lock.broken) this.#reopen().catch(() => {});
@@ -100,6 +100,7 @@ export class Database {
     const { tables } = this.#opened;
     this.#look("none");
     tables.keys.forget();
+    tables.names.begin();
     const result = change(beginWork(tables, this.#options.now()));
     tables.keys.flush();
     return result;

@@ -9,7 +9,9 @@ export interface Names {
   /** The id of a name, made if need be; in a write transaction. */
   ensure(name: string): number;
   nameOf(id: number): string;
-  /** The transaction was rolled back, and with it what it made. */
+  /** A write transaction begins. What the one before it made is read again: only now is it certain to be there. */
+  begin(): void;
+  /** A transaction failed, and with it perhaps the names that it made. */
   forget(): void;
 }
 
@@ -24,6 +26,7 @@ export function nameTable(connection: SqliteConnection): Names {
   const idByName = new Map<string, number>();
   const nameById = new Map<number, string>();
   let lastId = 0;
+  let hasMade = false;
   const enter = ({ id, name }: NameRow): void => {
     idByName.set(name, id);
     nameById.set(id, name);
@@ -32,6 +35,12 @@ export function nameTable(connection: SqliteConnection): Names {
   /** Others may have made names. */
   const catchUp = (): void => {
     for (const row of readNew.all<NameRow>([lastId])) enter(row);
+  };
+  const forget = (): void => {
+    idByName.clear();
+    nameById.clear();
+    lastId = 0;
+    hasMade = false;
   };
   const find = (name: string): number | undefined => {
     const id = idByName.get(name);
@@ -56,6 +65,7 @@ export function nameTable(connection: SqliteConnection): Names {
       if (found !== undefined) return found;
       const id = lastId + 1;
       insert.run([id, name]);
+      hasMade = true;
       enter({ id, name });
       return id;
     },
@@ -65,10 +75,9 @@ export function nameTable(connection: SqliteConnection): Names {
       if (name === undefined) throw new Error(`The database lacks the name ${id}.`);
       return name;
     },
-    forget() {
-      idByName.clear();
-      nameById.clear();
-      lastId = 0;
+    begin() {
+      if (hasMade) forget();
     },
+    forget,
   };
 }

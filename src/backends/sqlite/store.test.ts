@@ -221,6 +221,24 @@ describe("a file that fails", () => {
     expect(await countOf(store)).toBe(2);
   });
 
+  it("forgets the names that went with a commit, also for what is written right behind it", async () => {
+    let isFull = false;
+    const { driver } = watchedDriver((sql) => {
+      if (sql !== "COMMIT" || !isFull) return;
+      isFull = false;
+      throw new SqliteError(13, "database or disk is full");
+    });
+    const store = await open(driver);
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    isFull = true;
+    const calls = ["first", "second", "first"].map((name) => store.apply([newRun({ name })]));
+    expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
+    const { runs } = await store.claimRuns({ worker, names: ["first", "second"], limit: 10, suspects: 0 });
+    expect(runs.map(({ name }) => name)).toEqual(["second", "first"]);
+    const other = await open();
+    expect((await other.listRuns({ limit: 10 })).map(({ name }) => name)).toEqual(["first", "second"]);
+  });
+
   it("refuses every call once the file was deleted, and goes on when it is back", async () => {
     const store = await open();
     await store.apply([newRun()]);
