@@ -9,12 +9,14 @@ export interface Divergence {
 
 const describe = (command: CommandRecord | undefined): string => (command === undefined ? "nothing" : `${command[0]} "${command[1]}"`);
 
+/** Where perdure's own code lies. By its real place: a pattern such as "src/core" would take many an application for us. */
+const ownFolder = new URL("..", import.meta.url).pathname;
+const runtimeFrame = /[( ](?:node|ext|bun|native):|\(<anonymous>\)$|^\s*at (?:unknown|native)$/;
+
 /** Lines of the user's own code: perdure's and the runtime's own frames say nothing to them. */
 export function userFrames(stack: string | undefined): string {
-  const lines = (stack ?? "").split("\n").slice(1);
-  const own = lines.filter(
-    (line) => !/[\\/]perdure[\\/](dist|src)[\\/]|[\\/](dist|src)[\\/]core[\\/]|node:internal|^\s*at new Promise/.test(line),
-  );
+  const lines = (stack ?? "").split("\n").filter((line) => /^\s*at /.test(line));
+  const own = lines.filter((line) => !line.includes(ownFolder) && !runtimeFrame.test(line));
   return (own.length > 0 ? own : lines).slice(0, 8).join("\n");
 }
 
@@ -51,7 +53,7 @@ export function mismatch(options: {
 /** The code read or did something that a replay would not repeat, and was caught at it. */
 export function ambientUse(use: { readonly call: string; readonly instead: string; readonly stack: string }): Divergence {
   const message = `The workflow called ${use.call}, which is not the same on a replay. Use ${use.instead} instead.`;
-  const where = userFrames(`at the call\n${use.stack}`);
+  const where = userFrames(use.stack);
   return {
     message,
     report: [
