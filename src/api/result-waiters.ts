@@ -25,6 +25,8 @@ const recentMax = 1024;
 const recentPayloadMax = 4096;
 /** How many runs one read asks for. */
 const readMax = 500;
+/** After a look at everybody, rest so many times as long as it took: hints come every few milliseconds, and thousands may wait. */
+const restFactor = 3;
 
 /** Everybody in this process who waits for the end of a run. Local ends are told at once; others are read on a hint, and now and then. */
 export class ResultWaiters {
@@ -36,10 +38,19 @@ export class ResultWaiters {
   /** The run ids of `#recent` in the order they came, as a ring: a Map finds its oldest key only by passing over all that were deleted before it. */
   readonly #recentIds: string[] = [];
   #recentNext = 0;
+  /** Those that have not been looked for yet: somebody who begins to wait is no reason to look for all others again. */
+  #fresh: Waiter[] = [];
+  #hinted = false;
+  #lookedMs = -Infinity;
+  #restUntilMs = -Infinity;
+  readonly #runtime: Runtime;
+  readonly #intervalMs: number;
   readonly #poller: Poller;
 
   constructor(store: Store, runtime: Runtime, intervalMs: number) {
     this.#store = store;
+    this.#runtime = runtime;
+    this.#intervalMs = intervalMs;
     this.#poller = new Poller({ runtime, intervalMs, poll: () => this.#poll() });
   }
 
@@ -52,7 +63,10 @@ export class ResultWaiters {
       waiter = { target, resolve, reject };
     });
     this.#add(waiter);
-    if (!driven) this.#poller.wake();
+    if (!driven) {
+      this.#fresh.push(waiter);
+      this.#poller.wake();
+    }
     return { end, stop: () => this.#remove(waiter) };
   }
 
@@ -68,7 +82,11 @@ export class ResultWaiters {
 
   /** Another process may have ended a run. */
   hint(): void {
-    if (this.#waiters.size > 0) this.#poller.wake();
+    if (this.#waiters.size === 0) return;
+    this.#hinted = true;
+    const restMs = this.#restUntilMs - this.#runtime.monotonicMs();
+    if (restMs > 0) this.#poller.wakeIn(restMs);
+    else this.#poller.wake();
   }
 
   close(error: PerdureError): void {
@@ -80,7 +98,23 @@ export class ResultWaiters {
   }
 
   async #poll(): Promise<number | null> {
-    const waiting = [...this.#waiters];
+    const startMs = this.#runtime.monotonicMs();
+    const isTime = this.#hinted || startMs - this.#lookedMs >= this.#intervalMs / 2;
+    const everybody = isTime && startMs >= this.#restUntilMs;
+    const waiting = everybody ? [...this.#waiters] : this.#fresh.filter((waiter) => this.#waiters.has(waiter));
+    this.#fresh = [];
+    if (everybody) this.#hinted = false;
+    await this.#lookFor(waiting);
+    const nowMs = this.#runtime.monotonicMs();
+    if (everybody) {
+      this.#lookedMs = nowMs;
+      this.#restUntilMs = nowMs + restFactor * (nowMs - startMs);
+    }
+    if (this.#waiters.size === 0) this.#poller.stop();
+    return this.#hinted ? Math.max(1, this.#restUntilMs - nowMs) : null;
+  }
+
+  async #lookFor(waiting: readonly Waiter[]): Promise<void> {
     try {
       for (let from = 0; from < waiting.length; from += readMax) {
         const page = waiting.slice(from, from + readMax);
@@ -90,8 +124,6 @@ export class ResultWaiters {
     } catch {
       // The store is out of reach: ask again later. Whoever waits has a timeout of their own.
     }
-    if (this.#waiters.size === 0) this.#poller.stop();
-    return null;
   }
 
   #look(waiter: Waiter, found: RunOutcome | null): void {
