@@ -1,17 +1,5 @@
-import type { SqliteConnection } from "./driver.js";
-import { assertKnownVersion, readSchemaVersion, stampSchemaVersion } from "./open-database.js";
-
-export interface Migration {
-  readonly version: number;
-  readonly title: string;
-  readonly sql: string;
-}
-
-/** From this crash count on a run is a suspect. Written out in the indexes, whose conditions the statements repeat. */
-export const suspectCrashCount = 2;
-
 /**
- * The tables, step by step; released steps never change. What must hold is held by constraints as far as they can say it:
+ * What must hold is held by constraints as far as they can say it:
  * - `run_fact (workflow_id, generation)`: one run of each generation, and a start always makes generation 1, so a workflow id starts once;
  * - `history (run, seq)` and `inbox (chain, position)`: a line or a place in the inbox is written once;
  * - `dedupe (chain, dedupe_key)`: a message is accepted once;
@@ -22,7 +10,25 @@ export const suspectCrashCount = 2;
  * own, at twice the CPU and half the throughput.
  * Times are REAL, so that any number of milliseconds comes back as it was; whole ones are stored as integers all the same.
  */
-export const migrations: readonly Migration[] = [
+import type { SqliteConnection } from "./driver.js";
+import { assertKnownVersion, readSchemaVersion, stampSchemaVersion } from "./open-database.js";
+
+/** One step in the life of the tables. */
+export interface SqliteMigration {
+  /** What `PRAGMA user_version` is after it. */
+  readonly version: number;
+  readonly title: string;
+  readonly sql: string;
+}
+
+/** From this crash count on a run is a suspect. Written out in the indexes, whose conditions the statements repeat. */
+export const suspectCrashCount = 2;
+
+/**
+ * The tables of a SQLite store, step by step, to be read or printed: opening a store applies what is missing. Released steps never change.
+ * @example for (const { version, sql } of sqliteMigrations) console.log(`-- ${version}\n${sql}`);
+ */
+export const sqliteMigrations: readonly SqliteMigration[] = [
   {
     version: 1,
     title: "runs, their histories and inboxes, tasks, workers",
@@ -131,11 +137,22 @@ CREATE TABLE task (
 ) STRICT;
 CREATE INDEX task_due ON task (name, due_at) WHERE owner IS NULL;
 CREATE INDEX task_owned ON task (owner) WHERE owner IS NOT NULL;
+
+-- For people: perdure itself does not use it.
+CREATE VIEW runs AS SELECT
+  r.key, f.workflow_id, f.run_id, n.name,
+  CASE r.status WHEN 0 THEN 'running' WHEN 1 THEN 'parked' WHEN 2 THEN 'completed' WHEN 3 THEN 'failed'
+    WHEN 4 THEN 'cancelled' WHEN 5 THEN 'terminated' ELSE 'continued' END AS status,
+  strftime('%Y-%m-%dT%H:%M:%fZ', f.created_at / 1000.0, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', r.ended_at / 1000.0, 'unixepoch') AS ended_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', r.due_at / 1000.0, 'unixepoch') AS due_at,
+  w.worker_id AS owner, r.last_seq, r.park_reason
+FROM run AS r JOIN run_fact AS f ON f.key = r.key JOIN name AS n ON n.id = r.name LEFT JOIN worker AS w ON w.key = r.owner;
 `,
   },
 ];
 
-export const newestVersion = migrations.at(-1)?.version ?? 0;
+export const newestVersion = sqliteMigrations.at(-1)?.version ?? 0;
 
 /** Do the tables lack a migration? @throws PerdureError `backend_mismatch` if they are newer than this code */
 export function needsMigration(connection: SqliteConnection, path: string): boolean {
@@ -147,6 +164,6 @@ export function needsMigration(connection: SqliteConnection, path: string): bool
 export function migrate(connection: SqliteConnection, path: string): void {
   if (!needsMigration(connection, path)) return;
   const version = readSchemaVersion(connection);
-  for (const migration of migrations) if (migration.version > version) connection.exec(migration.sql);
+  for (const migration of sqliteMigrations) if (migration.version > version) connection.exec(migration.sql);
   stampSchemaVersion(connection, newestVersion);
 }

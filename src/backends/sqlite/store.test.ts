@@ -82,6 +82,37 @@ describe("a SQLite store", () => {
     expect((await again.findRuns([{ runId: "r" }]))[0]?.run).toMatchObject({ workflowId: "w", ownerId: "a", epoch: 1, lastSeq: 1 });
   });
 
+  it("can be looked at with SQLite's own tools", async () => {
+    const store = await open();
+    await store.apply([newRun({ workflowId: "order-7", name: "fulfil" })]);
+    const other = plainDriver.open(path);
+    expect(other.prepare("SELECT workflow_id, name, status, created_at, ended_at, owner FROM runs").all()).toEqual([
+      {
+        workflow_id: "order-7",
+        name: "fulfil",
+        status: "running",
+        created_at: expect.stringMatching(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        ended_at: null,
+        owner: null,
+      },
+    ]);
+    other.close();
+  });
+
+  it("can be copied while it is in use, and the copy is a store", async () => {
+    const store = await open();
+    await store.apply([newRun({ runId: "r" })]);
+    const other = plainDriver.open(path);
+    other.exec(`VACUUM INTO '${path}.backup'`);
+    other.close();
+    await store.close();
+    path = `${path}.backup`;
+    const copy = await open();
+    expect((await copy.findRuns([{ runId: "r" }]))[0]?.run.status).toBe("running");
+    await copy.apply([newRun()]);
+    expect(await countOf(copy)).toBe(2);
+  });
+
   it("gives no key out twice, also after what had it is gone", async () => {
     const store = await open();
     const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
