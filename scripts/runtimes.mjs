@@ -33,7 +33,7 @@ const proofs = [
   })),
   ...["replayed", "warm", "unguarded"].map((scenario) => late(scenario, 0, new RegExp(`^${morning}\nalive\n$`))),
   late("never", 0, /^warn: A promise in run \S+ of workflow never was rejected.*\ndone\nalive\n$/),
-  late("closed-at-once", 0, /alive\n$/),
+  late("closed-at-once", 0, /^kept\nalive\n$/),
   late("application", 1, /Error: the application's own|error: the application's own/),
   ...["listener-first", "listener-after"].map((scenario) =>
     late(
