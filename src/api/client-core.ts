@@ -16,11 +16,11 @@ import type { Worker } from "../worker/worker.js";
 import type { Filter, Handle, RunInfo, SendOptions, StartOptions } from "./client-types.js";
 import type { Logger } from "./context-types.js";
 import type { AnyWorkflow, Envelope, Message, WorkflowRef } from "./definition-types.js";
-import { checkOptionsObject } from "./define-checks.js";
+import { checkOptions } from "./define-checks.js";
 import type { HistoryEvent } from "./history-types.js";
 import type { ResultWaiters, RunEnd, RunTarget } from "./result-waiters.js";
 import { RunHandleImpl } from "./run-handle.js";
-import { errorInfo, infoOf, readHistory, statusOf, waitsOf } from "./run-info.js";
+import { checkFilter, errorInfo, infoOf, readHistory, statusOf, waitsOf } from "./run-info.js";
 import { parseInput } from "./schema.js";
 
 export interface ClientCoreOptions {
@@ -69,7 +69,7 @@ export class ClientCore {
     this.#checkOpen();
     if ((def as Partial<typeof def> | undefined)?.kind !== "workflow")
       throw new PerdureError("invalid_argument", "start takes a workflow (or workflowRef) as its first argument.");
-    checkOptionsObject(options, `start of workflow "${def.name}"`, ["id", "timeout", "delay", "send"]);
+    checkOptions(options, `start of workflow "${def.name}"`, ["id", "timeout", "delay", "send"]);
     const prepared = await this.#prepare(def, input, options);
     const { workflowId, runId } = prepared.run;
     const outcome = await this.#submitStart(def, prepared);
@@ -103,6 +103,7 @@ export class ClientCore {
     this.#checkOpen();
     if ((message as Partial<typeof message> | undefined)?.kind !== "message")
       throw new PerdureError("invalid_argument", "send takes a message definition as its first argument.");
+    checkOptions(options, `send of message "${message.name}"`, ["key"]);
     if (options.key !== undefined) checkName(options.key, "the key of a message");
     const { item } = await this.#sealMessage(message, value, id);
     await this.#deliver(target, id, item, options.key === undefined ? `send/${this.runtime.uuid()}` : `key/${options.key}`);
@@ -147,9 +148,8 @@ export class ClientCore {
 
   async *list(filter: Filter = {}): AsyncGenerator<RunInfo> {
     this.#checkOpen();
-    checkOptionsObject(filter, "list", ["name", "status", "idPrefix", "limit"]);
+    const wanted = checkFilter(filter);
     const { store } = this.#options;
-    const wanted = filter.status === undefined ? undefined : new Set([filter.status].flat());
     let before: number | undefined;
     let left = filter.limit ?? Infinity;
     while (left > 0) {

@@ -1,28 +1,16 @@
 // What a definition's parts must be. Types say it too; this is for plain JavaScript, and for values that arrive as `any`.
+import { kindOf } from "../core/check-options.js";
 import { parseDuration } from "../core/duration.js";
 import { planRetry } from "../core/retry.js";
 import { PerdureError } from "../errors.js";
 import type { CallOptions, WorkflowOptions } from "./definition-types.js";
 import type { StandardSchema } from "./shape-types.js";
 
+export { checkOptions } from "../core/check-options.js";
 export { checkName } from "../core/names.js";
 
 export function checkRun(run: unknown, what: string): void {
   if (typeof run !== "function") throw invalid(`${what} needs a function as its second argument; it got ${kindOf(run)}.`);
-}
-
-/** Options must be an object of known keys: a misspelt option that is silently ignored is worse than an error. */
-export function checkOptionsObject(options: unknown, what: string, known: readonly string[]): void {
-  if (options === undefined) return;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalid(`The options of ${what} must be an object; they are ${kindOf(options)}.`);
-  }
-  const unknown = Object.keys(options).find((key) => !known.includes(key));
-  if (unknown !== undefined) {
-    throw invalid(
-      `${what} has no option ${JSON.stringify(unknown)}. Its options are ${known.map((key) => JSON.stringify(key)).join(", ")}.`,
-    );
-  }
 }
 
 export function checkWorkflowOptions(options: WorkflowOptions<any> | undefined, what: string): void {
@@ -54,13 +42,6 @@ function isSchema(value: unknown): value is StandardSchema<any, any> {
   if ((typeof value !== "object" && typeof value !== "function") || value === null || !("~standard" in value)) return false;
   const standard: unknown = value["~standard"];
   return typeof standard === "object" && standard !== null && "validate" in standard && typeof standard.validate === "function";
-}
-
-export function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (value === undefined) return "undefined";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
 function invalid(text: string): PerdureError {

@@ -1,5 +1,5 @@
 import { PerdureError } from "../errors.js";
-import { checkCallOptions, checkName, checkOptionsObject, checkRun, checkSchema, checkWorkflowOptions } from "./define-checks.js";
+import { checkCallOptions, checkName, checkOptions, checkRun, checkSchema, checkWorkflowOptions } from "./define-checks.js";
 import type { ActivityContext, WorkflowContext } from "./context-types.js";
 import type { Activity, ActivityRef, CallOptions, Envelope, Message, Workflow, WorkflowOptions, WorkflowRef } from "./definition-types.js";
 import type { In, InputOf, ResultOf, Schema, StandardSchema, Unset } from "./shape-types.js";
@@ -24,7 +24,7 @@ export function workflow<Parsed = void, Result = void, From = Unset>(
   const what = `workflow(${shown(name)})`;
   checkName(name, "the name of a workflow");
   checkRun(run, what);
-  checkOptionsObject(options, what, ["version", "id", "timeout", "input"]);
+  checkOptions(options, what, ["version", "id", "timeout", "input"]);
   checkWorkflowOptions(options, what);
   const input = checkSchema(options?.input, what);
   const definition = { kind: "workflow", name, version: options?.version, input, options: Object.freeze({ ...options }), run } as const;
@@ -45,7 +45,7 @@ export function activity<Parsed = void, Result = void, From = Unset>(
   const what = `activity(${shown(name)})`;
   checkName(name, "the name of an activity");
   checkRun(run, what);
-  checkOptionsObject(options, what, ["retry", "timeout", "input"]);
+  checkOptions(options, what, ["retry", "timeout", "input"]);
   checkCallOptions(options, what);
   const input = checkSchema(options?.input, what);
   const definition = { kind: "activity", name, input, options: Object.freeze({ ...options }), run } as const;
@@ -74,7 +74,7 @@ class MessageDefinition {
 export function message<Value = void, From = Unset>(name: string, options?: Schema<From, Value>): Message<Value, In<From, Value>> {
   checkName(name, "the name of a message");
   const what = `message(${shown(name)})`;
-  checkOptionsObject(options, what, ["input"]);
+  checkOptions(options, what, ["input"]);
   return Object.freeze(new MessageDefinition(name, checkSchema(options?.input, what))) as unknown as Message<Value, In<From, Value>>;
 }
 

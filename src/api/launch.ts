@@ -14,7 +14,7 @@ import type { Logger } from "./context-types.js";
 import type { Client, CloseOptions, ConnectOptions, Engine, Filter, Handle, LaunchOptions, RunInfo, StartOptions } from "./client-types.js";
 import { ClientCore } from "./client-core.js";
 import type { WorkflowRef } from "./definition-types.js";
-import { checkOptionsObject } from "./define-checks.js";
+import { checkOptions } from "./define-checks.js";
 import { ResultWaiters } from "./result-waiters.js";
 import { parseInput } from "./schema.js";
 import type { Args } from "./shape-types.js";
@@ -55,7 +55,7 @@ export function connect(options: ConnectOptions): Promise<Client> {
 
 /** `launch` on a runtime of one's own: virtual time for the simulator and for tests. */
 export async function launchWith(options: LaunchOptions, runtime: Runtime): Promise<Engine> {
-  checkOptionsObject(options, "launch", [
+  checkOptions(options, "launch", [
     "backend",
     "errors",
     "logger",
@@ -93,7 +93,7 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
 
 /** `connect` on a runtime of one's own. */
 export async function connectWith(options: ConnectOptions, runtime: Runtime): Promise<Client> {
-  checkOptionsObject(options, "connect", ["backend", "errors", "logger", "codec", "limits"]);
+  checkOptions(options, "connect", ["backend", "errors", "logger", "codec", "limits"]);
   return new OpenEngine(await openParts(options, runtime), undefined);
 }
 
@@ -127,7 +127,7 @@ async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Par
 
 function readSettings(options: LaunchOptions): WorkerSettings {
   const { concurrency, lease, warmRuns } = options;
-  checkOptionsObject(concurrency, "concurrency", ["runs", "activities"]);
+  checkOptions(concurrency, "concurrency", ["runs", "activities"]);
   const leaseMs = lease === undefined ? settingDefaults.leaseMs : parseDuration(lease, "the option lease of launch");
   if (leaseMs < leaseMinMs)
     throw new PerdureError(
@@ -192,10 +192,10 @@ class OpenEngine implements Engine {
     return this.#core.list(filter);
   }
 
-  close(options: CloseOptions = {}): Promise<void> {
-    this.#closing ??= this.#close(
-      options.grace === undefined ? settingDefaults.graceMs : parseDuration(options.grace, "the grace of close"),
-    );
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions(options, "close", ["grace"]);
+    const graceMs = options.grace === undefined ? settingDefaults.graceMs : parseDuration(options.grace, "the grace of close");
+    this.#closing ??= this.#close(graceMs);
     return this.#closing;
   }
 

@@ -1,6 +1,7 @@
 import { CancelledError, PerdureError, RunFailedError, TimeoutError } from "../errors.js";
 import { parseDuration } from "../core/duration.js";
 import type { Handle, ResultWait, RunInfo, SendOptions } from "./client-types.js";
+import { checkOptions } from "./define-checks.js";
 import type { ClientCore } from "./client-core.js";
 import type { Message } from "./definition-types.js";
 import type { HistoryEvent } from "./history-types.js";
@@ -21,6 +22,7 @@ export class RunHandleImpl<R> implements Handle<R> {
   }
 
   async result<const O = never>(wait: ResultWait<O> = {}): Promise<R | O> {
+    checkOptions(wait, "result", ["timeout", "otherwise", "signal"]);
     const { end, stop } = this.#core.waitForEnd(this.#target);
     const givenUp = this.#giveUp(wait);
     try {

@@ -2,8 +2,45 @@ import type { HistoryRecord, RunRecord } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import { isTerminal, readEnvelope, type CommandKind, type EventEnvelope } from "../core/events.js";
 import { fieldOfEvent } from "../worker/payload-fields.js";
-import type { ErrorInfo, RunInfo, RunStatus, WaitingFor } from "./client-types.js";
+import { PerdureError } from "../errors.js";
+import type { ErrorInfo, Filter, RunInfo, RunStatus, WaitingFor } from "./client-types.js";
+import { checkOptions } from "./define-checks.js";
 import type { HistoryEvent } from "./history-types.js";
+
+const statuses: Readonly<Record<RunStatus, true>> = {
+  pending: true,
+  running: true,
+  sleeping: true,
+  waiting: true,
+  parked: true,
+  completed: true,
+  failed: true,
+  cancelled: true,
+  terminated: true,
+};
+
+/** The statuses that a filter asks for; undefined for all. @throws PerdureError `invalid_argument` */
+export function checkFilter(filter: Filter): ReadonlySet<RunStatus> | undefined {
+  checkOptions(filter, "list", ["name", "status", "idPrefix", "limit"]);
+  const { status, limit } = filter;
+  if (limit !== undefined && limit !== Infinity && !(Number.isInteger(limit) && limit >= 0)) {
+    throw new PerdureError(
+      "invalid_argument",
+      `The option limit of list is ${JSON.stringify(limit) ?? String(limit)}. Give a whole number from 0.`,
+    );
+  }
+  if (status === undefined) return undefined;
+  const wanted = new Set([status].flat());
+  for (const one of wanted) {
+    if (!Object.hasOwn(statuses, one)) {
+      throw new PerdureError(
+        "invalid_argument",
+        `list knows no status ${JSON.stringify(one) ?? String(one)}. There are ${Object.keys(statuses).join(", ")}.`,
+      );
+    }
+  }
+  return wanted;
+}
 
 /** Where a run is, as far as its row tells. */
 export function statusOf(run: RunRecord, nowMs: number): RunStatus {

@@ -2,9 +2,10 @@ import type { Logger, Received, ScopeOptions, StepContext, WorkflowContext, Work
 import type { ActivityRef, AnyActivity, CallOptions, Message, StepOptions } from "../api/definition-types.js";
 import type { Args, Wait } from "../api/shape-types.js";
 import { PerdureError, TimeoutError } from "../errors.js";
+import { checkOptions, kindOf } from "./check-options.js";
 import { historySuggestContinue } from "./defaults.js";
 import type { Duration } from "./duration.js";
-import { parseDuration } from "./duration.js";
+import { durationMaxMs, parseDuration } from "./duration.js";
 import { checkName } from "./names.js";
 import { mergeRetry, planRetry } from "./retry.js";
 import type { LogLine, RunMachine } from "./run-machine.js";
@@ -56,6 +57,7 @@ export class RunContext implements WorkflowContext {
     if (typeof run !== "function")
       throw new PerdureError("invalid_argument", `ctx.step("${name}", …) takes a function as its second argument, not ${typeof run}.`);
     const what = `step "${name}"`;
+    checkOptions(options, what, callOptions);
     const machine = this.#machine;
     return machine.issue<T>(this.#scope, {
       kind: "step",
@@ -75,6 +77,7 @@ export class RunContext implements WorkflowContext {
     const [input, call] = args as [unknown, CallOptions?];
     const defaults = (def as Partial<AnyActivity>).options;
     const what = `activity "${def.name}"`;
+    checkOptions(call, what, callOptions);
     return machine.issue<R>(this.#scope, {
       kind: "activity",
       number: machine.nextNumber,
@@ -93,6 +96,11 @@ export class RunContext implements WorkflowContext {
   sleepUntil(time: Date): Promise<void> {
     const dueAt = time instanceof Date ? time.getTime() : Number.NaN;
     if (Number.isNaN(dueAt)) throw new PerdureError("invalid_argument", "ctx.sleepUntil takes a valid Date.");
+    if (dueAt - this.#machine.nowMs > durationMaxMs)
+      throw new PerdureError(
+        "invalid_argument",
+        `ctx.sleepUntil was given ${time.toISOString()}, which is more than 100 years away. Is it seconds taken for milliseconds?`,
+      );
     return this.#sleepUntil(dueAt);
   }
 
@@ -108,6 +116,11 @@ export class RunContext implements WorkflowContext {
     const keys = new Map<string, string>();
     for (const [key, message] of Object.entries(messages)) {
       checkMessage(message, `ctx.receiveAny, at "${key}",`);
+      if (keys.has(message.name))
+        throw new PerdureError(
+          "invalid_argument",
+          `ctx.receiveAny was given message "${message.name}" twice, so it could not say which key it came for.`,
+        );
       keys.set(message.name, key);
     }
     if (keys.size === 0) throw new PerdureError("invalid_argument", "ctx.receiveAny takes at least one message.");
@@ -128,6 +141,8 @@ export class RunContext implements WorkflowContext {
   }
 
   async scope<T>(run: (ctx: WorkflowContext) => Promise<T>, options?: ScopeOptions): Promise<T> {
+    checkScoped(run, "ctx.scope");
+    checkOptions(options, "ctx.scope", ["timeout", "signal"]);
     const machine = this.#machine;
     const timeout = options?.timeout;
     const dueAt = timeout === undefined ? null : machine.nowMs + parseDuration(timeout, "the timeout of ctx.scope");
@@ -150,7 +165,8 @@ export class RunContext implements WorkflowContext {
     }
   }
 
-  shield<T>(run: (ctx: WorkflowContext) => Promise<T>): Promise<T> {
+  async shield<T>(run: (ctx: WorkflowContext) => Promise<T>): Promise<T> {
+    checkScoped(run, "ctx.shield");
     return this.#runIn(new Scope(this.#scope, true), run);
   }
 
@@ -177,6 +193,7 @@ export class RunContext implements WorkflowContext {
   #receive<T>(names: readonly string[], keys: ReadonlyMap<string, string> | undefined, wait: Wait<unknown> | undefined): Promise<T> {
     const machine = this.#machine;
     const name = names.join(" | ");
+    checkOptions(wait, `ctx.receive("${name}")`, ["timeout", "otherwise"]);
     const dueAt = wait === undefined ? null : machine.nowMs + parseDuration(wait.timeout, `the timeout of ctx.receive("${name}")`);
     const otherwise = wait !== undefined && Object.hasOwn(wait, "otherwise") ? { value: wait.otherwise } : undefined;
     return machine.issue<T>(
@@ -185,6 +202,13 @@ export class RunContext implements WorkflowContext {
       { keys, otherwise },
     );
   }
+}
+
+const callOptions = ["retry", "timeout"];
+
+function checkScoped(run: unknown, what: string): void {
+  if (typeof run !== "function")
+    throw new PerdureError("invalid_argument", `${what} takes a function as its first argument, not ${kindOf(run)}.`);
 }
 
 const readTimeout = (timeout: Duration | undefined, what: string): number | null =>
