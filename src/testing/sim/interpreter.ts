@@ -2,7 +2,7 @@ import { activity, message, workflow } from "../../api/define.js";
 import type { ActivityContext, StepContext, WorkflowContext } from "../../api/context-types.js";
 import type { Activity, AnyActivity, AnyWorkflow, Message } from "../../api/definition-types.js";
 import { hashText } from "./prng.js";
-import { messageCount, type Command, type Program } from "./program.js";
+import { messageCount, type BodyCommand, type Command, type Program } from "./program.js";
 
 /** What a body is about to do; `host.body` does it. */
 export interface BodyCall {
@@ -110,13 +110,10 @@ class Interpreter {
     const { op, fails, attempts, bodyMs } = command;
     const retry = { attempts, backoff: command.backoffMs };
     const call: BodyCall = { kind: op, runId: this.#runId, path, seen: op === "step" ? this.#seen : null, fails, attempts, bodyMs };
-    if (op === "activity") return ctx.activity(this.#work, call, { retry });
+    const options = command.timeoutMs === null ? { retry } : { retry, timeout: command.timeoutMs };
+    if (op === "activity") return ctx.activity(this.#work, call, options);
     this.#host.issued?.(this.#runId, path, this.#seen);
-    return ctx.step(
-      `step ${path}`,
-      (io) => this.#host.body(call, io),
-      command.timeoutMs === null ? { retry } : { retry, timeout: command.timeoutMs },
-    );
+    return ctx.step(`step ${path}`, (io) => this.#host.body(call, io), options);
   }
 
   async #executeParts(ctx: WorkflowContext, command: CompoundCommand, path: string): Promise<void> {
@@ -152,7 +149,6 @@ class Interpreter {
   }
 }
 
-type BodyCommand = Extract<Command, { readonly op: "step" | "activity" }>;
 type CompoundCommand = Extract<Command, { readonly op: "all" | "race" | "late" | "scope" | "shield" | "try" | "finally" }>;
 
 const waitOf = (timeoutMs: number | null, otherwise: boolean): { readonly timeout: number; readonly otherwise?: string } | undefined =>

@@ -5,14 +5,13 @@ export type Program = readonly Command[];
 
 export type Command =
   | {
-      readonly op: "step";
+      readonly op: "step" | "activity";
       readonly fails: number;
       readonly attempts: number;
       readonly backoffMs: number;
       readonly bodyMs: number;
       readonly timeoutMs: number | null;
     }
-  | { readonly op: "activity"; readonly fails: number; readonly attempts: number; readonly backoffMs: number; readonly bodyMs: number }
   | { readonly op: "sleep"; readonly ms: number }
   | { readonly op: "receive"; readonly message: number; readonly timeoutMs: number | null; readonly otherwise: boolean }
   | { readonly op: "receiveAny"; readonly messages: readonly number[]; readonly timeoutMs: number | null }
@@ -27,6 +26,8 @@ export type Command =
   | { readonly op: "try"; readonly body: Program }
   | { readonly op: "finally"; readonly body: Program; readonly cleanup: Program }
   | { readonly op: "throw" };
+
+export type BodyCommand = Extract<Command, { readonly op: "step" | "activity" }>;
 
 export const messageCount = 3;
 
@@ -58,14 +59,9 @@ function drawCommand(prng: Prng, budget: Budget, depth: number): Command {
   const inner = (): Program => drawBody(prng, budget, depth - 1);
   switch (kind) {
     case 0:
-      return {
-        op: "step",
-        ...drawFailures(prng),
-        bodyMs: prng.pick(bodyDurations),
-        timeoutMs: prng.chance(0.1) ? prng.pick([10, 500, 3000]) : null,
-      };
+      return { op: "step", ...drawBodyShape(prng) };
     case 1:
-      return { op: "activity", ...drawFailures(prng), bodyMs: prng.pick(bodyDurations) };
+      return { op: "activity", ...drawBodyShape(prng) };
     case 2:
       return { op: "sleep", ms: prng.pick(durations) };
     case 3:
@@ -105,9 +101,15 @@ function drawCommand(prng: Prng, budget: Budget, depth: number): Command {
   }
 }
 
-function drawFailures(prng: Prng): { readonly fails: number; readonly attempts: number; readonly backoffMs: number } {
+function drawBodyShape(prng: Prng): Omit<BodyCommand, "op"> {
   const attempts = prng.int(1, 4);
-  return { attempts, fails: prng.chance(0.6) ? 0 : prng.int(1, 4), backoffMs: prng.pick([1, 50, 300, 1000]) };
+  return {
+    attempts,
+    fails: prng.chance(0.6) ? 0 : prng.int(1, 4),
+    backoffMs: prng.pick([1, 50, 300, 1000]),
+    bodyMs: prng.pick(bodyDurations),
+    timeoutMs: prng.chance(0.1) ? prng.pick([10, 500, 3000]) : null,
+  };
 }
 
 /** How many messages of each name the program can take at most. */

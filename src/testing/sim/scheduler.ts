@@ -47,7 +47,7 @@ export class Scheduler {
     const { timeline, prng, onEvent, witness } = this.#options;
     const event = timeline.take(index, prng.next() * 0.05);
     this.events++;
-    this.traceHash = hashText(`${event.actor.name}|${event.label}|${timeline.nowMs()}`, this.traceHash);
+    this.traceHash = hashText(event.label, hashText(event.actor.name, this.traceHash ^ Math.floor(timeline.nowMs() * 1024)));
     onEvent?.(witness.nowMs(), event.actor.name, event.label);
     event.run();
   }
