@@ -1,7 +1,8 @@
 // Draws a timeline. Plain SVG with its own styles, light or dark as the reader's system is; every span tells its story to whoever points at it.
 import type { Link, Mark, Row, Span, Timeline } from "./timeline.js";
 
-const hues = [212, 28, 152, 282, 340, 190, 58, 122, 250, 4];
+// No red, which is for what was killed, and no yellow, which is for waiting.
+const hues = [212, 152, 262, 184, 300, 100, 232, 130, 285, 196];
 const layout = { width: 1000, labels: 190, right: 24, top: 46, row: 20, bar: 12, axis: 26 } as const;
 
 const style = `

@@ -67,7 +67,6 @@ interface ColumnJob {
   readonly saw: readonly string[];
 }
 
-// oxlint-disable-next-line typescript/explicit-module-boundary-types -- the definitions' types are inferred, that is their point
 export function makePipeline({ dataset, log, workFolder, pagesFolder, paceMs }: Surroundings) {
   // Bodies that wake up together take turns, so that a crowd of them does not keep the event loop, and with it the engine, for long.
   let line: Promise<unknown> = Promise.resolve();

@@ -1,6 +1,7 @@
 // The proof must be able to fail: each case doctors good evidence in one way and names the claim that has to notice.
 import type { HistoryEvent } from "perdure";
 import { describe, expect, it } from "vitest";
+import { profileColumn } from "../../demo/data/profile-column.js";
 import type { Demands, Evidence, RunEvidence } from "../../demo/proof/evidence.js";
 import { prove } from "../../demo/proof/prove.js";
 import { type Effect, parseEffects } from "../../demo/run/effect-log.js";
@@ -40,7 +41,7 @@ const history: readonly HistoryEvent[] = [
   event(3200, "run_completed"),
 ];
 
-const profiles = [{ name: "x" }] as FileResult["profiles"];
+const profiles = [profileColumn({ name: "x", cells: [1] })];
 
 const good: Evidence = {
   torn: 0,

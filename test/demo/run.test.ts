@@ -83,8 +83,8 @@ describe("the reviewer", () => {
   const waiting = (id: string, historyLength = 1) => ({ id, status: "sleeping", historyLength }) as RunInfo;
   const meet = (now: number, name = reviewed.name) => {
     const [sent, looks]: [string[], string[]] = [[], []];
-    const describe = async (id: string) => ({ waitingFor: [{ kind: "message", name, until: new Date(10_000) }], looks: looks.push(id) });
-    const client = { get: (id: string) => ({ send: async () => void sent.push(id), describe: () => describe(id) }) };
+    const look = async (id: string) => ({ waitingFor: [{ kind: "message", name, until: new Date(10_000) }], looks: looks.push(id) });
+    const client = { get: (id: string) => ({ send: async () => void sent.push(id), describe: () => look(id) }) };
     const reviewer = startReviewer(client as unknown as Parameters<typeof startReviewer>[0], {
       random: seededRandom(1),
       now: () => now,
