@@ -46,13 +46,15 @@ interface Output {
 
 export function openProgress(output: Output, everyMs: number): ProgressView {
   const live = output.isTTY === true;
+  const columns = output.columns ?? 120;
   let last = Number.NEGATIVE_INFINITY;
   let line = "";
   const clear = "\r\u001B[2K";
   return {
     update(progress) {
-      line = progressLine(progress);
-      if (live) output.write(`${clear}${line.slice(0, (output.columns ?? 120) - 1)}`);
+      // The words need some 70 columns; the bar takes what is left.
+      line = progressLine(progress, live ? Math.max(8, Math.min(30, columns - 70)) : 30);
+      if (live) output.write(`${clear}${line.slice(0, columns - 1)}`);
       else if (progress.elapsedMs - last >= everyMs) {
         last = progress.elapsedMs;
         output.write(`${line}\n`);
