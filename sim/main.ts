@@ -3,7 +3,7 @@
 // Seeds S, S+1, … S+N-1, or with `--corpus` those that once failed (test/sim/corpus.json). `--trace` prints every event. With `--mutants`, N is how many schedules each mutant may take to be noticed.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { simulation } from "perdure/testing";
+import * as simulation from "#simulation";
 
 const { values } = parseArgs({
   options: {

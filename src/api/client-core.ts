@@ -290,14 +290,15 @@ export class ClientCore {
       case "duplicate":
         return;
       case "not_found":
-        throw notFound(id);
       case "not_running":
-        if (unknown)
+        if (unknown) {
           throw new PerdureError(
             "outcome_unknown",
-            `It is not known whether run "${id}" took what was sent: the store gave no answer, and the run has ended since.`,
+            `It is not known whether run "${id}" took what was sent: the store gave no answer at first, and now the run is not there to take it.`,
             { details: { id } },
           );
+        }
+        if (outcome.status === "not_found") throw notFound(id);
         throw new PerdureError("not_running", `Run "${id}" has ended, so it takes nothing any more.`, { details: { id } });
       default:
         outcome satisfies never;

@@ -5,5 +5,3 @@ export type { FakeCall, FakeContext, FakeContextOptions } from "./fake-context.j
 export { backendConformance } from "./conformance/index.js";
 export type { ConformanceOptions, ConformanceTarget } from "./conformance/index.js";
 
-/** The simulator that perdure itself is tested with: the real engine on virtual time and a simulated store. See `npm run sim`. */
-export * as simulation from "./sim/index.js";

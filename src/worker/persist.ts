@@ -29,3 +29,21 @@ export async function persist<T>({ runtime, call, stopped, onTrouble }: PersistO
   }
   return undefined;
 }
+
+/** The same for a while: the last failure is thrown when the store is still out of reach after `patienceMs`. For what somebody stands by and waits for. */
+export async function persistFor<T>(patienceMs: number, options: Omit<PersistOptions<T>, "stopped">): Promise<T> {
+  const { runtime, call, onTrouble } = options;
+  const endsMs = runtime.monotonicMs() + patienceMs;
+  let last: unknown;
+  const result = await persist({
+    runtime,
+    call: async () => ({ value: await call() }),
+    stopped: () => runtime.monotonicMs() >= endsMs,
+    onTrouble: (error) => {
+      last = error;
+      onTrouble(error);
+    },
+  });
+  if (result === undefined) throw last;
+  return result.value;
+}

@@ -18,7 +18,7 @@ import type { Guard } from "./guard.js";
 import { Housekeeper } from "./housekeeper.js";
 import { Lease } from "./lease.js";
 import type { Arrival, Mail } from "./next-event.js";
-import { persist } from "./persist.js";
+import { persist, persistFor } from "./persist.js";
 import { Poller } from "./poller.js";
 import { RunCache } from "./run-cache.js";
 import { RunDriver, type DriverEnd } from "./run-driver.js";
@@ -68,6 +68,7 @@ export interface EagerStart {
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
 const warmSleepMaxMs = 10_000;
+const launchPatienceMs = 10_000;
 
 export class Worker implements DriverHost {
   readonly store: Store;
@@ -162,10 +163,10 @@ export class Worker implements DriverHost {
   }
 
   async start(): Promise<void> {
-    await this.#lease.start();
+    await this.#reach(() => this.#lease.start());
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
     await this.#housekeeper.recover();
-    await this.store.retryParked(this.#names);
+    await this.#reach(() => this.store.retryParked(this.#names));
     this.#hint = this.store.onHint(() => this.#wakeAll());
     if (this.#names.length > 0) this.#runs.start();
     if (this.#options.definitions.activities.size > 0) this.#tasks.start();
@@ -288,6 +289,12 @@ export class Worker implements DriverHost {
       stopped: () => this.#stopped,
       onTrouble: (error) => this.onTrouble("The store is out of reach; trying again.", error),
     });
+  }
+
+  /** For calls of the start: a store that is busy is waited for, one that stays away is an error of the launch. */
+  #reach<T>(call: () => Promise<T>): Promise<T> {
+    const onTrouble = (error: unknown): void => this.onTrouble("The store is out of reach; trying again.", error);
+    return persistFor(launchPatienceMs, { runtime: this.runtime, call, onTrouble });
   }
 
   log(facts: RunFacts, line: LogLine): void {
