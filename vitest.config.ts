@@ -9,6 +9,8 @@ export default defineConfig({
     alias: [
       { find: /^perdure$/, replacement: source("index.ts") },
       { find: /^perdure\/sqlite$/, replacement: source("backends/sqlite/index.ts") },
+      { find: /^perdure\/postgres$/, replacement: source("backends/postgres/index.ts") },
+      { find: /^perdure\/mysql$/, replacement: source("backends/mysql/index.ts") },
       { find: /^perdure\/memory$/, replacement: source("backends/memory/index.ts") },
       { find: /^perdure\/backend$/, replacement: source("backend/index.ts") },
       { find: /^perdure\/testing$/, replacement: source("testing/index.ts") },

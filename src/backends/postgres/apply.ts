@@ -1,0 +1,94 @@
+import { StoreFailure, type Operation, type Outcome } from "../../backend/index.js";
+import type { Runtime } from "../../platform/runtime.js";
+import { lockModes } from "./apply-functions.js";
+import { outcomeOf, usualOutcome, type AppliedRow } from "./decode.js";
+import { encodeBatch, planOf, type Members } from "./encode.js";
+import type { Link, Statement } from "./link.js";
+
+/** Until when (monotonic) rows are to be taken as they are free: somebody holds one for long. */
+export interface Contention {
+  untilMs: number;
+}
+
+export interface ApplyOptions {
+  readonly runtime: Runtime;
+  readonly writer: Link;
+  readonly statement: Statement;
+  readonly contention: Contention;
+}
+
+const contentionMs = 1000;
+const deferredMaxMs = 10_000;
+const deferredPauseMs = 20;
+
+/**
+ * Applies a batch: usually one statement, which is one commit. Where a row stays locked, the rest does not wait for it: turns on it are refused as `locked`,
+ * and what has no such outcome (a message, an activity's) is applied in a commit of its own as soon as the row is free.
+ */
+export async function applyBatch(options: ApplyOptions, operations: readonly Operation[]): Promise<readonly Outcome[]> {
+  const { runtime, contention } = options;
+  const outcomes = new Array<Outcome | undefined>(operations.length);
+  let deferred: Members = [];
+  if (runtime.monotonicMs() < contention.untilMs) {
+    deferred = await applyMembers(options, [...operations.entries()], lockModes.free, outcomes);
+  } else {
+    const { members, mode } = planOf(operations);
+    try {
+      await applyMembers(options, members, mode, outcomes);
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      contention.untilMs = runtime.monotonicMs() + contentionMs;
+      deferred = await applyMembers(options, [...operations.entries()], lockModes.free, outcomes);
+    }
+  }
+  if (deferred.length > 0) await applyDeferred(options, deferred, outcomes, deferred.length < operations.length);
+  return outcomes as Outcome[];
+}
+
+/** Applies members and notes their outcomes; returns those that are to be done again. */
+async function applyMembers(
+  { writer, statement }: ApplyOptions,
+  members: Members,
+  mode: number,
+  outcomes: (Outcome | undefined)[],
+): Promise<Members> {
+  const { operations, lines, claimNames } = encodeBatch(members);
+  const rows = await writer.rows<AppliedRow>(statement, [operations, lines, mode, claimNames], "write");
+  const left = new Set<number>();
+  const told = new Map<number, Outcome>();
+  for (const row of rows) {
+    const outcome = outcomeOf(row);
+    if (outcome === undefined) left.add(row[0]);
+    else told.set(row[0], outcome);
+  }
+  for (const [index, operation] of members) if (!left.has(index)) outcomes[index] = told.get(index) ?? usualOutcome(operation);
+  return left.size === 0 ? [] : members.filter(([index]) => left.has(index));
+}
+
+async function applyDeferred(
+  options: ApplyOptions,
+  deferred: Members,
+  outcomes: (Outcome | undefined)[],
+  isPartOfMore: boolean,
+): Promise<void> {
+  const { runtime } = options;
+  const untilMs = runtime.monotonicMs() + deferredMaxMs;
+  for (;;) {
+    try {
+      await applyMembers(options, deferred, lockModes.ahead, outcomes);
+      return;
+    } catch (error) {
+      if (!isLocked(error) || runtime.monotonicMs() > untilMs) throw isPartOfMore ? partlyDone(error) : error;
+      await new Promise<void>((resolve) => void runtime.setTimer(resolve, deferredPauseMs, { keepAlive: true }));
+    }
+  }
+}
+
+const isLocked = (error: unknown): boolean =>
+  error instanceof StoreFailure && (error.cause as { readonly code?: unknown } | undefined)?.code === "55P03";
+
+/** Other members of the batch are committed: nobody may conclude that nothing was. */
+function partlyDone(error: unknown): unknown {
+  if (!(error instanceof StoreFailure)) return error;
+  return new StoreFailure(error.code, error.message, { outcome: "unknown", transient: true, cause: error.cause });
+}

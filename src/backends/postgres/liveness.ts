@@ -1,0 +1,76 @@
+import type { WorkerKey } from "../../backend/index.js";
+import type { Link } from "./link.js";
+import type { Session } from "./session.js";
+
+/**
+ * Who is alive, as the server knows it: a worker holds an advisory lock on each connection of its process, in shared mode. They are gone the moment its
+ * process is, however it ended, and are kept while it is merely stopped. Peers look them up in pg_locks and never try them: through a pooler the try would
+ * succeed on the very session that holds it. A lock that is missing means a death only if it was held on this server since the server's start, and is
+ * missing in two looks: a restart ends every session, and a connection that was cut comes back. The lease bounds the rest.
+ */
+export interface Liveness {
+  /** The first half of the locks' keys. */
+  readonly lockClass: number;
+  isOurs(worker: WorkerKey): boolean;
+  /** Takes the locks of this process's workers on a new connection. */
+  holdAllOn(session: Session): Promise<void>;
+  /** A worker of this process; it holds its lock on the first link already. */
+  hold(worker: WorkerKey, links: readonly Link[]): Promise<void>;
+  letGo(worker: WorkerKey, links: readonly Link[]): Promise<void>;
+  /** Is anybody dead, or anything owned by nobody who lives? `unlocked`: the workers whose locks are gone for good. */
+  judge(seen: readonly Seen[], self: WorkerKey | null, monotonicMs: number): { readonly dead: boolean; readonly unlocked: WorkerKey[] };
+}
+
+/** A row of a look: of a worker, or (with nulls) of an owner. */
+export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null, time: number];
+
+/** How long a lock must be missing. Longer than a lost connection takes to come back, shorter than two looks are apart. */
+const missingMs = 200;
+
+export function liveness(lockClass: number): Liveness {
+  const ours = new Set<WorkerKey>();
+  /** Since when (monotonic) a worker's lock has been missing. */
+  let missingSince = new Map<WorkerKey, number>();
+
+  const lockOn = async ({ client, isPooled }: Session, worker: WorkerKey): Promise<void> => {
+    if (!isPooled) await client.query(`SELECT pg_try_advisory_lock_shared(${lockClass}, ${worker})`);
+  };
+
+  return {
+    lockClass,
+    isOurs: (worker: WorkerKey): boolean => ours.has(worker),
+    async holdAllOn(session: Session): Promise<void> {
+      for (const worker of ours) await lockOn(session, worker);
+    },
+    async hold(worker: WorkerKey, [, ...others]: readonly Link[]): Promise<void> {
+      ours.add(worker);
+      for (const { current } of others) if (current !== undefined) await lockOn(current, worker).catch(() => undefined);
+    },
+    async letGo(worker: WorkerKey, links: readonly Link[]): Promise<void> {
+      ours.delete(worker);
+      for (const { current } of links) {
+        if (current === undefined || current.isPooled) continue;
+        await current.client.query(`SELECT pg_advisory_unlock_shared(${lockClass}, ${worker})`).catch(() => undefined);
+      }
+    },
+    judge(seen, self, monotonicMs) {
+      const living = new Set<WorkerKey>();
+      const missing = new Map<WorkerKey, number>();
+      const unlocked: WorkerKey[] = [];
+      let dead = false;
+      for (const [key, isExpired, isUnlocked] of seen) {
+        if (isExpired === null) continue;
+        living.add(key);
+        if (key === self) continue;
+        if (isExpired) dead = true;
+        if (isUnlocked !== true) continue;
+        const since = missingSince.get(key) ?? monotonicMs;
+        missing.set(key, since);
+        if (monotonicMs - since >= missingMs) unlocked.push(key);
+      }
+      missingSince = missing;
+      const hasOrphans = seen.some(([key, isExpired]) => isExpired === null && key !== self && !living.has(key));
+      return { dead: dead || hasOrphans || unlocked.length > 0, unlocked };
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import type { Statement } from "./link.js";
+import { claimedColumns, nowMs, recordColumns } from "./sql.js";
+
+type StatementName = keyof ReturnType<typeof writes> | keyof ReturnType<typeof claims> | keyof ReturnType<typeof reads>;
+export type Statements = Readonly<Record<StatementName, Statement>>;
+
+/** The statements of a store, apart from `apply_1`'s own. Each table access is by an index, whatever the planner may think of the tables: see `session.ts`. */
+export function statementsOf(schema: string): Statements {
+  const s = `"${schema}"`;
+  const texts = { ...writes(s), ...claims(s), ...reads(s) };
+  const named = Object.entries(texts).map(([name, text]): [string, Statement] => [name, { name: `perdure_${schema}_${name}`, text }]);
+  return Object.fromEntries(named) as Statements;
+}
+
+const writes = (s: string) => ({
+  apply: `SELECT * FROM ${s}.apply_1($1::json, $2::json, $3::integer, $4::text[])`,
+
+  register: `WITH fresh AS MATERIALIZED (SELECT nextval('${s}.worker_key_seq')::integer AS key)
+    INSERT INTO ${s}.worker (key, worker_id, lease_until, locked_on)
+    SELECT fresh.key, $1, ${nowMs} + $2::float8, CASE WHEN $3::boolean AND pg_try_advisory_lock_shared($4::integer, fresh.key) THEN ${startedAt} END
+    FROM fresh RETURNING key, ${nowMs}`,
+  renew: `UPDATE ${s}.worker SET lease_until = ${nowMs} + $2::float8, locked_on = CASE WHEN $3::boolean THEN ${startedAt} END
+    WHERE key = $1::integer AND lease_until > ${nowMs} RETURNING ${nowMs}`,
+  retire: `WITH gone AS (DELETE FROM ${s}.worker WHERE key = $1::integer) SELECT runs, tasks FROM ${s}.free_all_1($1::integer, false)`,
+  look: `WITH locks AS MATERIALIZED (
+      SELECT l.objid::bigint AS key FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $1::bigint
+        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+    )
+    SELECT w.key, w.lease_until <= ${nowMs}, w.locked_on = ${startedAt} AND w.key NOT IN (SELECT l.key FROM locks l), ${nowMs} FROM ${s}.worker w
+    UNION ALL SELECT o.key, NULL, NULL, ${nowMs} FROM ${s}.owners_1() AS o(key)`,
+  recover: `SELECT workers, runs, tasks FROM ${s}.recover_1($1::integer, $2::integer[])`,
+
+  release: `WITH locked AS MATERIALIZED (
+      SELECT q.key FROM ${s}.run q WHERE q.key = ANY ($2::bigint[]) AND q.owner = $1::integer ORDER BY q.key FOR NO KEY UPDATE
+    ), runs AS (
+      UPDATE ${s}.run q SET owner = NULL, epoch = q.epoch + 1, due_at = ${nowMs} WHERE q.key = ANY (ARRAY (SELECT l.key FROM locked l)) AND q.owner = $1::integer
+    )
+    UPDATE ${s}.task q SET owner = NULL, epoch = q.epoch + 1, due_at = ${nowMs} WHERE q.key = ANY ($3::bigint[]) AND q.owner = $1::integer`,
+  retryParked: `WITH waiting AS MATERIALIZED (
+      SELECT q.key FROM unnest($1::text[]) AS n(name) CROSS JOIN LATERAL (
+        SELECT r.key FROM ${s}.run r WHERE r.name = n.name AND r.status = 1 AND r.owner IS NULL AND (r.due_at IS NULL OR r.due_at > ${nowMs})
+          AND r.park_reason::json ->> 'code' <> 'poisoned' FOR NO KEY UPDATE SKIP LOCKED
+      ) AS q
+    )
+    UPDATE ${s}.run r SET due_at = ${nowMs} WHERE r.key = ANY (ARRAY (SELECT q.key FROM waiting q))`,
+  reclaim: `WITH claimed AS (
+      UPDATE ${s}.run r SET epoch = r.epoch + 1, is_suspect = r.crash_count >= 2 WHERE r.key = $1::bigint AND r.owner = $2::integer AND r.epoch = $3::integer
+      RETURNING r.*
+    )
+    SELECT ${claimedColumns} FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f`,
+});
+
+/** When the server was started: a restart ends all sessions, and with them all locks, without any worker having died. */
+const startedAt = "extract(epoch from pg_postmaster_start_time())::float8";
+
+const claims = (s: string) => ({
+  claimRuns: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now, EXISTS (SELECT FROM ${s}.worker w WHERE w.key = $1::integer AND w.lease_until > ${nowMs}) AS alive),
+    due AS MATERIALIZED (${dueRuns(s, "<", "$3::integer")}),
+    suspects AS MATERIALIZED (${dueRuns(s, ">=", "$4::integer")}),
+    claimed AS (
+      UPDATE ${s}.run q SET owner = $1::integer, epoch = q.epoch + 1, due_at = NULL, is_suspect = q.crash_count >= 2
+      WHERE q.key = ANY (ARRAY (SELECT d.key FROM due d UNION ALL SELECT d.key FROM suspects d)) RETURNING q.*
+    )
+    SELECT next.due_at, taken.* FROM (
+      SELECT min(d.due_at) AS due_at FROM moment m CROSS JOIN unnest($2::text[]) AS n(name) CROSS JOIN LATERAL (
+        (SELECT q.due_at FROM ${s}.run q WHERE q.name = n.name AND q.owner IS NULL AND q.crash_count < 2 AND q.due_at > m.now ORDER BY q.due_at LIMIT 1)
+        UNION ALL
+        (SELECT q.due_at FROM ${s}.run q WHERE q.name = n.name AND q.owner IS NULL AND q.crash_count >= 2 AND q.due_at > m.now ORDER BY q.due_at LIMIT 1)
+      ) AS d
+    ) AS next LEFT JOIN (
+      SELECT ${claimedColumns} FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f
+    ) AS taken ON true`,
+
+  claimTasks: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now, EXISTS (SELECT FROM ${s}.worker w WHERE w.key = $1::integer AND w.lease_until > ${nowMs}) AS alive),
+    due AS MATERIALIZED (
+      SELECT d.key FROM moment m CROSS JOIN unnest($2::text[]) AS n(name) CROSS JOIN LATERAL (
+        SELECT q.key, q.due_at FROM ${s}.task q WHERE q.name = n.name AND q.owner IS NULL AND q.due_at <= m.now ORDER BY q.due_at LIMIT $3::integer
+        FOR NO KEY UPDATE SKIP LOCKED
+      ) AS d WHERE m.alive ORDER BY d.due_at LIMIT $3::integer
+    ),
+    claimed AS (
+      UPDATE ${s}.task q SET owner = $1::integer, epoch = q.epoch + 1 WHERE q.key = ANY (ARRAY (SELECT d.key FROM due d)) RETURNING q.*
+    )
+    SELECT next.due_at, taken.* FROM (
+      SELECT min(d.due_at) AS due_at FROM moment m CROSS JOIN unnest($2::text[]) AS n(name) CROSS JOIN LATERAL (
+        SELECT q.due_at FROM ${s}.task q WHERE q.name = n.name AND q.owner IS NULL AND q.due_at > m.now ORDER BY q.due_at LIMIT 1
+      ) AS d
+    ) AS next LEFT JOIN (
+      SELECT t.key, t.run, f.workflow_id, f.run_id, f.long_forms, t.command, t.name, t.long_name, t.queue, t.attempt, t.input, t.input_bytes, t.options,
+        t.due_at, t.epoch, t.crash_count
+      FROM claimed t CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = t.run OFFSET 0) AS f
+    ) AS taken ON true`,
+
+  owned: `SELECT true, q.key, q.inbox_count, q.inbox_seen FROM ${s}.run q WHERE q.owner = $1::integer
+    UNION ALL SELECT false, q.key, 0, 0 FROM ${s}.task q WHERE q.owner = $1::integer`,
+});
+
+const dueRuns = (s: string, crashes: "<" | ">=", limit: string): string =>
+  `SELECT d.key FROM moment m CROSS JOIN unnest($2::text[]) AS n(name) CROSS JOIN LATERAL (
+      SELECT q.key, q.due_at FROM ${s}.run q WHERE q.name = n.name AND q.owner IS NULL AND q.crash_count ${crashes} 2 AND q.due_at <= m.now
+      ORDER BY q.due_at LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED
+    ) AS d WHERE m.alive ORDER BY d.due_at LIMIT ${limit}`;
+
+const reads = (s: string) => ({
+  time: `SELECT ${nowMs}`,
+  notify: `SELECT pg_notify($1, $2)`,
+  history: `SELECT h.seq, h.at, h.event, h.payload, h.payload_bytes FROM ${s}.history h WHERE h.run = $1::bigint AND h.seq >= $2::integer
+    ORDER BY h.seq LIMIT $3::bigint`,
+  inboxes: `SELECT t.x, i.position, i.kind, i.name, i.command, i.attempt, i.payload, i.payload_bytes
+    FROM unnest($1::bigint[], $2::integer[]) WITH ORDINALITY AS t(key, above, x)
+    CROSS JOIN LATERAL (SELECT q.chain FROM ${s}.run q WHERE q.key = t.key OFFSET 0) AS r
+    CROSS JOIN LATERAL (SELECT * FROM ${s}.inbox q WHERE q.chain = r.chain AND q.position > t.above ORDER BY q.position OFFSET 0) AS i
+    ORDER BY t.x, i.position`,
+  find: `SELECT t.x, h.seq, h.at, h.event, h.payload, h.payload_bytes, ${recordColumns(s)}
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t(workflow_id, run_id, x)
+    CROSS JOIN LATERAL (
+      (SELECT q.* FROM ${s}.run_fact q WHERE q.workflow_id = t.workflow_id ORDER BY q.generation DESC LIMIT 1)
+      UNION ALL
+      (SELECT q.* FROM ${s}.run_fact q WHERE q.run_id = t.run_id)
+    ) AS f
+    CROSS JOIN LATERAL (SELECT * FROM ${s}.run q WHERE q.key = f.key OFFSET 0) AS r
+    LEFT JOIN LATERAL (SELECT * FROM ${s}.history q WHERE q.run = r.key AND q.seq = r.last_seq AND r.status > 1 OFFSET 0) AS h ON true`,
+  newestKey: `SELECT coalesce(max(f.key), 0) FROM ${s}.run_fact f`,
+  list: `SELECT ${recordColumns(s)} FROM ${s}.run_fact f CROSS JOIN LATERAL (SELECT * FROM ${s}.run q WHERE q.key = f.key OFFSET 0) AS r
+    WHERE f.key < $1::bigint AND f.key >= $2::bigint AND ($3::text IS NULL OR r.name = $3::text) AND ($4::smallint IS NULL OR r.status = $4::smallint)
+      AND ($5::text = '' OR starts_with(coalesce(f.long_forms::json ->> 'workflowId', f.workflow_id), $5::text))
+    ORDER BY f.key DESC LIMIT $6::bigint`,
+});

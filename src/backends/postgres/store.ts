@@ -1,0 +1,256 @@
+import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import type { Runtime } from "../../platform/runtime.js";
+import { makesNews } from "../sql/makes-news.js";
+import { assertWellFormed } from "../sql/well-formed.js";
+import { applyBatch, type Contention } from "./apply.js";
+import { databaseClock, type DatabaseClock } from "./clock.js";
+import type { PostgresPool } from "./driver.js";
+import { toStoreFailure, type Mask } from "./failure.js";
+import { createHints, type Hints } from "./hints.js";
+import { Link } from "./link.js";
+import { liveness, type Liveness } from "./liveness.js";
+import { prepareDatabase } from "./migrate.js";
+import { indexForm, lockClassOf } from "./names.js";
+import { findRuns, listRuns, loadInboxes } from "./queries.js";
+import { openSession, type Session } from "./session.js";
+import { statementsOf, type Statements } from "./statements.js";
+import { claimedRunOf, claimedTaskOf, lineOf } from "./values.js";
+
+export const connectionsPerStore = 3;
+
+export interface PostgresStoreOptions {
+  readonly source: string | PostgresPool;
+  readonly applicationName: string;
+  readonly schema: string;
+  readonly mayMigrate: boolean;
+  readonly mask: Mask;
+}
+
+/** Opens a store: checks the server, brings the tables up to date, and makes its connections. */
+export async function openPostgresStore(runtime: Runtime, options: PostgresStoreOptions): Promise<Store> {
+  const { source, applicationName, schema, mayMigrate, mask } = options;
+  const statements = statementsOf(schema);
+  const clock = databaseClock(runtime);
+  const live = liveness(lockClassOf(schema));
+  const hints = createHints({
+    runtime,
+    channel: `perdure_${schema}`,
+    notify: (sender) => reader.query(statements.notify, [`perdure_${schema}`, sender], "read"),
+  });
+
+  const linkOf = (settings: readonly string[], onOpened: (session: Session) => Promise<void>, onLost?: () => void): Link =>
+    new Link({
+      runtime,
+      mask,
+      open: () => openSession({ source, applicationName }, settings),
+      onOpened,
+      ...(onLost !== undefined && { onLost }),
+    });
+  // A batch that finds a row locked goes on without it, and soon.
+  const writer = linkOf(["lock_timeout = '100ms'"], async (session) => {
+    await ensureDurable(session);
+    await live.holdAllOn(session);
+  });
+  // What these write is harmless to lose with the server: a claim of which nobody heard, a lease that is renewed again.
+  const relaxed = ["lock_timeout = '5s'", "synchronous_commit = off"];
+  const reader = linkOf(relaxed, (session) => live.holdAllOn(session));
+  const control: Link = linkOf(
+    relaxed,
+    async (session) => {
+      await live.holdAllOn(session);
+      await hints.listenOn(session);
+    },
+    () => keepOpen(control, runtime),
+  );
+
+  try {
+    const { client } = await reader.session();
+    await prepareDatabase(client, schema, mayMigrate);
+    await Promise.all([writer.session(), control.session()]);
+    for (let sample = 0; sample < 3; sample += 1) {
+      await clock.measure(
+        () => reader.rows<[number]>(statements.time, [], "read"),
+        ([row]) => row?.[0] ?? 0,
+      );
+    }
+  } catch (error) {
+    await Promise.allSettled([writer, reader, control].map((link) => link.close()));
+    throw isOurs(error) ? error : toStoreFailure(error, "nothing", mask);
+  }
+  return new PostgresStore({ runtime, writer, reader, control, clock, statements, live, hints });
+}
+
+const isOurs = (error: unknown): boolean => error instanceof Error && "docs" in error;
+
+/** "Acknowledged" means that it survives the server: a server that is set to confirm earlier is told not to. Anything stricter than its disk is kept. */
+async function ensureDurable({ client, isPooled }: Session): Promise<void> {
+  const { rows } = await client.query({ text: "SELECT current_setting('synchronous_commit')", rowMode: "array" });
+  if ((rows as unknown[][])[0]?.[0] !== "off") return;
+  if (!isPooled) await client.query("SET synchronous_commit = on");
+}
+
+/** The connection that hears of news and says that this process lives is there also when nobody asks anything of it. */
+function keepOpen(link: Link, runtime: Runtime): void {
+  void link.session().catch((error: unknown) => {
+    if (error instanceof StoreFailure && error.code === "closed") return;
+    // The link itself spaces its attempts.
+    runtime.yieldToLoop(() => keepOpen(link, runtime));
+  });
+}
+
+interface Parts {
+  readonly runtime: Runtime;
+  readonly writer: Link;
+  readonly reader: Link;
+  readonly control: Link;
+  readonly clock: DatabaseClock;
+  readonly statements: Statements;
+  readonly live: Liveness;
+  readonly hints: Hints;
+}
+
+class PostgresStore implements Store {
+  readonly kind = "postgres";
+  readonly now: () => number;
+  readonly #parts: Parts;
+  readonly #contention: Contention = { untilMs: 0 };
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.now = parts.clock.now;
+  }
+
+  async apply<const Operations extends readonly Operation[]>(
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    for (const operation of operations) assertWellFormed(operation);
+    const { runtime, writer, statements, hints, live } = this.#parts;
+    const outcomes =
+      operations.length === 0
+        ? []
+        : await applyBatch({ runtime, writer, statement: statements.apply, contention: this.#contention }, operations);
+    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, live.isOurs))) hints.tellOthers();
+    // They stand in the order of their operations, which is all that the mapped type says.
+    return outcomes as never;
+  }
+
+  // Workers. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async registerWorker({ workerId, leaseMs }: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
+    const { control, statements, live, clock, writer, reader } = this.#parts;
+    const { isPooled } = await control.session();
+    const ask = (): Promise<readonly [number, number][]> =>
+      control.rows<[number, number]>(statements.register, [workerId, leaseMs, !isPooled, live.lockClass], "write");
+    const [row] = await clock.measure(ask, (rows) => rows[0]?.[1] ?? 0);
+    const worker = row?.[0] ?? 0;
+    // On every connection of the process: then the loss of one of them is no death.
+    await live.hold(worker, [control, writer, reader]);
+    return { worker };
+  }
+
+  async renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
+    const { control, statements, clock, live } = this.#parts;
+    const { isPooled } = await control.session();
+    const values = [worker, leaseMs, !isPooled && live.isOurs(worker)];
+    const asked = this.#parts.runtime.monotonicMs();
+    const rows = await control.rows<[number]>(statements.renew, values, "write");
+    const time = rows[0]?.[0];
+    if (time === undefined) return false;
+    clock.enter(asked, this.#parts.runtime.monotonicMs(), time);
+    return true;
+  }
+
+  async retireWorker(worker: WorkerKey): Promise<void> {
+    const { control, writer, reader, statements, live, hints } = this.#parts;
+    await control.rows(statements.retire, [worker], "write");
+    await live.letGo(worker, [control, writer, reader]);
+    hints.tellOthers();
+  }
+
+  async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
+    const { control, statements, live, runtime, hints } = this.#parts;
+    const seen = await control.rows<[number, boolean | null, boolean | null, number]>(statements.look, [live.lockClass >>> 0], "read");
+    const { dead, unlocked } = live.judge(seen, self, runtime.monotonicMs());
+    if (!dead) return { workers: 0, runs: 0, tasks: 0 };
+    const [row] = await control.rows<[number, number, number]>(statements.recover, [self, unlocked], "write");
+    const [workers = 0, runs = 0, tasks = 0] = row ?? [];
+    if (runs + tasks > 0) hints.tellOthers();
+    return { workers, runs, tasks };
+  }
+
+  // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async claimRuns({ worker, names, limit, suspects }: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
+    const { reader, statements } = this.#parts;
+    if (names.length === 0) return { runs: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(names), Math.max(0, limit), suspects], "write");
+    const runs = rows.filter((row) => row[1] !== null).map((row) => claimedRunOf(row.slice(1)));
+    return { runs, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
+  }
+
+  async reclaimRun({ worker, key, epoch }: Parameters<Store["reclaimRun"]>[0]): ReturnType<Store["reclaimRun"]> {
+    const { reader, statements } = this.#parts;
+    const [row] = await reader.rows<unknown[]>(statements.reclaim, [key, worker, epoch], "write");
+    return row === undefined ? null : claimedRunOf(row);
+  }
+
+  async claimTasks({ worker, names, limit }: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
+    const { reader, statements } = this.#parts;
+    if (names.length === 0) return { tasks: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(names), Math.max(0, limit)], "write");
+    const tasks = rows.filter((row) => row[1] !== null).map((row) => claimedTaskOf(row.slice(1)));
+    return { tasks, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
+  }
+
+  async inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
+    const { reader, statements } = this.#parts;
+    const rows = await reader.rows<[boolean, number, number, number]>(statements.owned, [worker], "read");
+    const runs = rows.filter(([isRun]) => isRun).map(([, key, inboxCount, inboxSeen]) => ({ key, inboxCount, inboxSeen }));
+    return { runs, tasks: rows.filter(([isRun]) => !isRun).map(([, key]) => key) };
+  }
+
+  async release({ worker, runs, tasks }: Parameters<Store["release"]>[0]): Promise<void> {
+    const { reader, statements, hints } = this.#parts;
+    await reader.query(statements.release, [worker, [...runs], [...tasks]], "write");
+    hints.tellOthers();
+  }
+
+  async retryParked(names: readonly string[]): Promise<number> {
+    const { reader, statements, hints } = this.#parts;
+    if (names.length === 0) return 0;
+    const { rowCount } = await reader.query(statements.retryParked, [formsOf(names)], "write");
+    if ((rowCount ?? 0) > 0) hints.tellOthers();
+    return rowCount ?? 0;
+  }
+
+  // Reads. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async loadHistory({ key, fromSeq, limit }: Parameters<Store["loadHistory"]>[0]): ReturnType<Store["loadHistory"]> {
+    const { reader, statements } = this.#parts;
+    return (await reader.rows<unknown[]>(statements.history, [key, fromSeq, limit], "read")).map(lineOf);
+  }
+
+  loadInboxes(runs: Parameters<Store["loadInboxes"]>[0]): ReturnType<Store["loadInboxes"]> {
+    return loadInboxes(this.#parts.reader, this.#parts.statements, runs);
+  }
+
+  findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
+    return findRuns(this.#parts.reader, this.#parts.statements, targets);
+  }
+
+  listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {
+    return listRuns(this.#parts.reader, this.#parts.statements, options);
+  }
+
+  onHint(callback: () => void): { stop(): void } {
+    return this.#parts.hints.onHint(callback);
+  }
+
+  async close(): Promise<void> {
+    const { hints, writer, reader, control } = this.#parts;
+    hints.close();
+    await Promise.allSettled([writer, reader, control].map((link) => link.close()));
+  }
+}
+
+const formsOf = (names: readonly string[]): string[] => [...new Set(names)].map(indexForm);

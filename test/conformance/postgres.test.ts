@@ -1,0 +1,19 @@
+import { describe, expect, it, test } from "vitest";
+import { postgres } from "perdure/postgres";
+import { backendConformance } from "../../src/testing/conformance/index.js";
+import { postgresServer } from "../support/postgres.js";
+import { compareWithModel, everyKind } from "./differential.js";
+
+const server = postgresServer();
+
+const create = async () => {
+  const schema = server.schema();
+  return { backend: postgres(server.url, { schema }), dispose: () => server.drop(schema) };
+};
+
+backendConformance({ name: "postgres", describe, it, create, expectHints: true });
+
+test("the PostgreSQL store agrees with the memory store", { timeout: 120_000 }, async () => {
+  const seen = await compareWithModel({ create, programs: 60 });
+  expect(everyKind.filter((kind) => !seen.has(kind))).toEqual([]);
+});

@@ -1,0 +1,50 @@
+// Where the tests of the PostgreSQL store find a server: the one of PERDURE_POSTGRES_URL, or one that they start for themselves.
+import pg from "pg";
+import { afterAll, beforeAll } from "vitest";
+import { startPostgres, type PostgresServer } from "../../scripts/postgres-server.mjs";
+
+export interface TestServer {
+  readonly url: string;
+  /** Null for a server that is not ours: it is not restarted. */
+  readonly own: PostgresServer | null;
+  /** Runs SQL as the administrator. */
+  query(sql: string): Promise<readonly Record<string, unknown>[]>;
+  /** A name for a schema that nobody has used. */
+  schema(): string;
+  drop(schema: string): Promise<void>;
+}
+
+/** Call at the top of a test file: the server is up from before its first test until after its last. */
+export function postgresServer(options: { readonly isOwn?: boolean } = {}): TestServer {
+  const given = options.isOwn === true ? undefined : process.env["PERDURE_POSTGRES_URL"];
+  let own: PostgresServer | null = null;
+  let client: pg.Client | undefined;
+  let schemas = 0;
+  beforeAll(() => {
+    if (given === undefined) own = startPostgres();
+  });
+  afterAll(async () => {
+    await client?.end();
+    own?.remove();
+  });
+  const server: TestServer = {
+    get url() {
+      return given ?? own?.url ?? "";
+    },
+    get own() {
+      return own;
+    },
+    async query(sql) {
+      if (client === undefined) {
+        client = new pg.Client({ connectionString: server.url });
+        // A server that is restarted under it: the next query opens another.
+        client.on("error", () => (client = undefined));
+        await client.connect();
+      }
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    },
+    schema: () => `test_${process.pid}_${(schemas += 1)}`,
+    drop: async (schema) => void (await server.query(`DROP SCHEMA IF EXISTS "${schema}" CASCADE`)),
+  };
+  return server;
+}
