@@ -124,6 +124,7 @@ function compile(name) {
   mkdirSync(stage, { recursive: true });
   try {
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    /** @param {string[]} flags */
     const emit = (...flags) =>
       spawnSync(process.execPath, [tsc, "-p", target.project, "--outDir", stage, ...flags], { cwd: root, encoding: "utf8" });
     const run = emit();

@@ -13,7 +13,22 @@ interface Room {
 
 const rooms: Readonly<Record<string, Room>> = {
   // Files directly under src except errors.ts are composition roots: they choose what to expose.
-  root: { values: ["errors", "platform", "core", "codec", "backend", "worker", "api", "backends/memory", "backends/sqlite", "backends/postgres", "backends/mysql", "testing"] },
+  root: {
+    values: [
+      "errors",
+      "platform",
+      "core",
+      "codec",
+      "backend",
+      "worker",
+      "api",
+      "backends/memory",
+      "backends/sqlite",
+      "backends/postgres",
+      "backends/mysql",
+      "testing",
+    ],
+  },
   errors: { values: [], types: ["core"] },
   platform: { values: [] },
   core: { values: ["errors"], types: ["api"] },

@@ -1,3 +1,4 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type } from "arktype";
 import * as v from "valibot";
 import { expect, test } from "vitest";
@@ -101,4 +102,12 @@ test("a schema that does not follow the standard is reported", async () => {
       )
     ).message,
   ).toContain("without saying why");
+});
+
+it("takes anything that follows the published interface", () => {
+  const schema: StandardSchemaV1<string, number> = {
+    "~standard": { version: 1, vendor: "by hand", validate: (value) => ({ value: Number(value) }) },
+  };
+  const ours: StandardSchema<string, number> = schema;
+  expect(parseInput(ours, "42", "The input")).toBe(42);
 });

@@ -35,9 +35,6 @@ export interface TerminalEnvelope {
 }
 
 export type EventKind = EventEnvelope["kind"];
-/** The kinds that give the workflow's code a turn. */
-export type TurnEventKind = Exclude<EventKind, TerminalEnvelope["kind"]>;
-
 export const isTerminal = (envelope: EventEnvelope): envelope is TerminalEnvelope =>
   envelope.kind === "run_completed" || envelope.kind === "run_failed" || envelope.kind === "run_cancelled";
 

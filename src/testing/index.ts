@@ -4,4 +4,3 @@ export { fakeContext, fakeStep } from "./fake-context.js";
 export type { FakeCall, FakeContext, FakeContextOptions } from "./fake-context.js";
 export { backendConformance } from "./conformance/index.js";
 export type { ConformanceOptions, ConformanceTarget } from "./conformance/index.js";
-

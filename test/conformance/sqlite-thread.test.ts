@@ -2,11 +2,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type * as perdureSqlite from "perdure/sqlite";
+import type * as perdureTesting from "../../src/testing/index.js";
 import { systemRuntime } from "../../src/platform/runtime.js";
 
 // From dist: a thread loads compiled files, and both sides must be of one build.
-const { sqlite } = (await import(`${process.cwd()}/dist/backends/sqlite/index.js`)) as typeof import("perdure/sqlite");
-const { backendConformance } = (await import(`${process.cwd()}/dist/testing/index.js`)) as typeof import("../../src/testing/index.js");
+const { sqlite } = (await import(`${process.cwd()}/dist/backends/sqlite/index.js`)) as typeof perdureSqlite;
+const { backendConformance } = (await import(`${process.cwd()}/dist/testing/index.js`)) as typeof perdureTesting;
 
 const temporaryFile = (): { readonly path: string; readonly dispose: () => Promise<void> } => {
   const folder = mkdtempSync(join(tmpdir(), "perdure-thread-"));

@@ -76,6 +76,7 @@ class ThreadLine {
     const id = ++this.#lastId;
     return new Promise<never>((resolve, reject) => {
       this.#waiters.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       this.#thread.postMessage({ id, method, args } satisfies Call);
     });
   }
