@@ -104,7 +104,7 @@ test("a schema that does not follow the standard is reported", async () => {
   ).toContain("without saying why");
 });
 
-it("takes anything that follows the published interface", () => {
+test("takes anything that follows the published interface", () => {
   const schema: StandardSchemaV1<string, number> = {
     "~standard": { version: 1, vendor: "by hand", validate: (value) => ({ value: Number(value) }) },
   };
