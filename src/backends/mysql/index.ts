@@ -1,0 +1,2 @@
+export { mysql, mysqlSchema, type MysqlOptions } from "./mysql.js";
+export type { MysqlPool } from "./driver.js";

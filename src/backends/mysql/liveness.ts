@@ -1,0 +1,124 @@
+/**
+ * Who is alive, sooner than a lease can tell. Each worker holds a named lock (GET_LOCK) on one connection of its process that does nothing else but renew
+ * leases; the server frees the lock when the process dies, and keeps it while it is merely stopped. Peers ask who uses it (IS_USED_LOCK) and never try to
+ * take it: a probe that succeeds would itself be a holder.
+ *
+ * A free lock means a death only if
+ * - both connections are the server's own (a pooler would lend one, and free its locks, at will), and
+ * - this connection has seen that worker hold it: the server has then been up ever since, and is the one on which that worker holds its locks. A restart,
+ *   another node of a cluster, or a worker that has no lock for whatever reason, is no death.
+ * - it is still free a moment later: a worker whose connection was cut takes its lock again at once.
+ */
+import { createHash } from "node:crypto";
+import type { WorkerKey } from "../../backend/index.js";
+import type { Runtime, TimerHandle } from "../../platform/runtime.js";
+import { closed, gate } from "./lanes.js";
+import type { Answer, Session } from "./session.js";
+import type { Source } from "./source.js";
+import { text } from "./sql.js";
+
+export interface Liveness {
+  /** The name of a worker's lock, on this server. */
+  lockNameOf(workerId: string): string;
+  /** Takes the lock of a worker of this process, now and whenever the connection has to be opened anew. */
+  hold(lockName: string): Promise<void>;
+  release(lockName: string): Promise<void>;
+  /** Runs statements on the connection that nothing else waits for. */
+  ask(statements: readonly string[]): Promise<readonly Answer[]>;
+  /** Notes for whom of these workers the lock is held, and returns those that are dead by it. */
+  findDead(read: () => Promise<readonly LockState[]>): Promise<ReadonlySet<WorkerKey>>;
+  close(): void;
+}
+
+export interface LockState {
+  readonly worker: WorkerKey;
+  readonly isHeld: boolean;
+}
+
+/** How long a lock must be free before it means a death: the time that a worker whose connection was cut needs to come back. */
+const graceMs = 100;
+const answerMaxMs = 5000;
+
+export interface LivenessOptions {
+  readonly source: Source;
+  readonly runtime: Runtime;
+  /** What tells the stores on a server apart. */
+  readonly scope: string;
+}
+
+export function liveness({ source, runtime, scope }: LivenessOptions): Liveness {
+  const held = new Set<string>();
+  const connect = gate(runtime, source);
+  const short = (value: string, length: number): string => createHash("sha256").update(value).digest("hex").slice(0, length);
+  const scopeHash = short(scope, 12);
+  let opening: Promise<Session> | undefined;
+  let current: Session | undefined;
+  let seenHeld = new Set<WorkerKey>();
+  let timer: TimerHandle | undefined;
+  let isClosed = false;
+
+  const take = (session: Session, lockName: string): Promise<unknown> => session.run([`SELECT GET_LOCK(${text(lockName)},0)`], answerMaxMs);
+
+  const open = async (): Promise<Session> => {
+    const session = await connect();
+    if (isClosed) {
+      session.destroy();
+      throw closed();
+    }
+    seenHeld = new Set();
+    current = session;
+    session.onLost(() => {
+      if (current !== session) return;
+      current = undefined;
+      if (held.size > 0) comeBack(0);
+    });
+    for (const lockName of held) await take(session, lockName);
+    return session;
+  };
+  const ready = (): Promise<Session> => {
+    if (isClosed) return Promise.reject(closed());
+    if (current !== undefined && !current.isLost) return Promise.resolve(current);
+    opening ??= open().finally(() => (opening = undefined));
+    return opening;
+  };
+  /** Peers would take us for dead: come back without being asked. */
+  const comeBack = (failures: number): void => {
+    timer?.cancel();
+    if (isClosed) return;
+    timer = runtime.setTimer(() => void ready().catch(() => comeBack(failures + 1)), Math.min(1000, failures * 25));
+  };
+  const ask: Liveness["ask"] = async (statements) => (await ready()).run(statements, answerMaxMs);
+
+  return {
+    lockNameOf: (workerId) => `perdure:${scopeHash}:${short(workerId, 32)}`,
+    hold: async (lockName) => {
+      held.add(lockName);
+      await take(await ready(), lockName);
+    },
+    release: async (lockName) => {
+      held.delete(lockName);
+      if (current !== undefined && !current.isLost)
+        await current.run([`SELECT RELEASE_LOCK(${text(lockName)})`], answerMaxMs).catch(() => undefined);
+    },
+    ask,
+    async findDead(read) {
+      const first = await read();
+      const session = current;
+      if (session === undefined || !session.isDirect) return new Set();
+      for (const { worker, isHeld } of first) if (isHeld) seenHeld.add(worker);
+      const known = seenHeld;
+      const isMissing = ({ worker, isHeld }: LockState): boolean => !isHeld && known.has(worker);
+      if (!first.some(isMissing)) return new Set();
+      await new Promise<void>((resolve) => void runtime.setTimer(resolve, graceMs));
+      const second = await read();
+      // Another connection has seen nothing yet.
+      return current === session ? new Set(second.filter(isMissing).map(({ worker }) => worker)) : new Set();
+    },
+    close() {
+      isClosed = true;
+      timer?.cancel();
+      current?.destroy();
+      current = undefined;
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import { StoreFailure } from "../../backend/index.js";
+import type { Runtime } from "../../platform/runtime.js";
+import type { MysqlConnection } from "./driver.js";
+
+export type Row = readonly unknown[];
+
+/** The answers of some statements: the rows of each that gives rows, and how many rows each other one affected. */
+export interface Answer {
+  readonly rows: readonly Row[];
+  readonly affected: number;
+  readonly insertId: number;
+}
+
+/** Thrown where the server did not answer in time. The connection is gone with it. */
+export class NoAnswer extends Error {}
+
+/**
+ * One connection with the settings that the store relies on. It belongs to the store alone as long as it lasts, also when it came from an application's pool:
+ * the application never meets these settings, and nobody else changes them.
+ */
+export class Session {
+  readonly #connection: MysqlConnection;
+  readonly #runtime: Pick<Runtime, "setTimer">;
+  #bytesMax = 1 << 20;
+  #takesMany = true;
+  #lost: unknown;
+  #isLost = false;
+  #onLost: (() => void)[] = [];
+  /** Is this the server's own connection, or one that a pooler lends? Only then do session locks mean anything. */
+  isDirect = false;
+
+  constructor(connection: MysqlConnection, runtime: Pick<Runtime, "setTimer">) {
+    this.#connection = connection;
+    this.#runtime = runtime;
+    const lose = (error: unknown): void => this.#lose(error);
+    connection.on("error", lose);
+    connection.on("end", () => lose(new Error("the connection was closed")));
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  onLost(callback: () => void): void {
+    if (this.#isLost) callback();
+    else this.#onLost.push(callback);
+  }
+
+  /** Learns what the server takes in one packet. @throws what the server says */
+  async prepare(settings: readonly string[]): Promise<readonly Row[]> {
+    const direct = (await this.#ask("SELECT CONNECTION_ID(), @@max_allowed_packet", 1))[0]?.rows[0] ?? [];
+    this.isDirect = Number(direct[0]) === this.#connection.threadId;
+    this.#bytesMax = Number(direct[1]) - 1024;
+    try {
+      await this.#ask("SELECT 1;SELECT 2", 2);
+    } catch (error) {
+      if (this.#isLost) throw error;
+      this.#takesMany = false;
+    }
+    const answers = await this.run(settings);
+    return answers.at(-1)?.rows ?? [];
+  }
+
+  /** Runs statements in order; what one of them throws keeps the later ones from running. */
+  async run(statements: readonly string[], timeoutMs = 60_000): Promise<readonly Answer[]> {
+    const answers: Answer[] = [];
+    // A character of UTF-16 is up to three bytes of UTF-8.
+    const lengthMax = Math.min(4 << 20, Math.floor(this.#bytesMax / 3));
+    for (let index = 0; index < statements.length;) {
+      let sql = statements[index] ?? "";
+      let count = 1;
+      for (; this.#takesMany && index + count < statements.length; count += 1) {
+        const next = statements[index + count] ?? "";
+        if (sql.length + next.length >= lengthMax) break;
+        sql += `;${next}`;
+      }
+      index += count;
+      // The server would close the connection, and nobody would know why.
+      if (sql.length > lengthMax && Buffer.byteLength(sql) > this.#bytesMax) throw tooLarge(this.#bytesMax);
+      answers.push(...(await this.#ask(sql, count, timeoutMs)));
+    }
+    return answers;
+  }
+
+  destroy(): void {
+    this.#lose(new Error("the connection was closed"));
+    this.#connection.destroy();
+  }
+
+  #ask(sql: string, count: number, timeoutMs = 10_000): Promise<readonly Answer[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#isLost) return reject(this.#lost as Error);
+      const timer = this.#runtime.setTimer(() => {
+        // Whoever waits is told at once; the server notices that its client is gone.
+        this.#lose(new NoAnswer(`no answer within ${timeoutMs} ms`));
+        this.#connection.destroy();
+        reject(this.#lost as Error);
+      }, timeoutMs);
+      this.#connection.query({ sql, rowsAsArray: true }, (error, result) => {
+        timer.cancel();
+        if (error === null || error === undefined)
+          return resolve(count === 1 ? [answerOf(result)] : (result as readonly unknown[]).map(answerOf));
+        const { fatal } = error as { readonly fatal?: boolean };
+        if (fatal === true) this.#lose(error);
+        reject(error as Error);
+      });
+    });
+  }
+
+  #lose(error: unknown): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    this.#lost = error;
+    for (const callback of this.#onLost.splice(0)) callback();
+  }
+}
+
+/** Rows, or what a statement without rows did. */
+function answerOf(result: unknown): Answer {
+  if (Array.isArray(result)) return { rows: result as Row[], affected: 0, insertId: 0 };
+  const { affectedRows = 0, insertId = 0 } = result as { readonly affectedRows?: number; readonly insertId?: number };
+  return { rows: [], affected: Number(affectedRows), insertId: Number(insertId) };
+}
+
+const tooLarge = (bytesMax: number): StoreFailure =>
+  new StoreFailure(
+    "backend_failed",
+    `MySQL: a row is larger than the ${bytesMax} bytes that the server takes. Raise max_allowed_packet (and innodb_log_file_size with it), or store less.`,
+    { outcome: "none", transient: false },
+  );

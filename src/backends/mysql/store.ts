@@ -1,0 +1,216 @@
+import { PerdureError } from "../../errors.js";
+import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import type { Runtime } from "../../platform/runtime.js";
+import { applyAll, assertWellFormed } from "./apply.js";
+import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
+import { databaseClock, type DatabaseClock } from "./clock.js";
+import type { MysqlPool } from "./driver.js";
+import { toStoreFailure } from "./failure.js";
+import { hints, makesNews, type Hints } from "./hints.js";
+import { closed, Lanes } from "./lanes.js";
+import { liveness, type Liveness } from "./liveness.js";
+import { migrate } from "./migrate.js";
+import { nameTable } from "./names.js";
+import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
+import type { Tables } from "./schema.js";
+import { sourceOf, type Source } from "./source.js";
+import { clockSql, numberOf } from "./sql.js";
+import { recover, registerWorker, renewStatement, retireWorker } from "./workers.js";
+
+export interface MysqlStoreOptions {
+  readonly target: string | MysqlPool;
+  readonly tables: Tables;
+  readonly prefix: string;
+  readonly connections: number;
+}
+
+export async function openMysqlStore(runtime: Runtime, { target, tables, prefix, connections }: MysqlStoreOptions): Promise<Store> {
+  const source = sourceOf(target, runtime);
+  const lanes = new Lanes({ source, runtime, max: connections });
+  const clock = databaseClock(runtime);
+  try {
+    const askedMs = runtime.monotonicMs();
+    const [answer] = await lanes.transact((work) => work.run([`SELECT @@hostname, @@port, DATABASE(), ${clockSql}`]));
+    const [host, port, database, time] = answer?.rows[0] ?? [];
+    clock.note(numberOf(time) / 1000, askedMs);
+    const scope = [host, port, database, prefix].map(String).join("/");
+    await migrate(lanes, tables, scope);
+    const hall: Hall = {
+      lanes,
+      tables,
+      names: nameTable(lanes, tables),
+      noteTime: clock.note,
+      monotonicMs: () => runtime.monotonicMs(),
+    };
+    return new MysqlStore({ hall, clock, source, live: liveness({ source, runtime, scope }), hints: hints(scope, runtime) });
+  } catch (error) {
+    lanes.close();
+    throw asFailure(error, source);
+  }
+}
+
+interface Parts {
+  readonly hall: Hall;
+  readonly clock: DatabaseClock;
+  readonly source: Source;
+  readonly live: Liveness;
+  readonly hints: Hints;
+}
+
+class MysqlStore implements Store {
+  readonly kind = "mysql";
+  readonly #parts: Parts;
+  /** The locks of the workers that were registered through this store. */
+  readonly #lockNames = new Map<WorkerKey, string>();
+  #isClosed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  now(): number {
+    return this.#parts.clock.now();
+  }
+
+  async apply<const Operations extends readonly Operation[]>(
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    for (const operation of operations) assertWellFormed(operation);
+    const outcomes = await this.#call(async ({ lanes, tables, names }) =>
+      operations.length === 0 ? [] : applyAll(lanes, tables, names, operations),
+    );
+    const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
+    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#parts.hints.tellOthers();
+    // They stand in the order of their operations, which is all that the mapped type says.
+    return outcomes as never;
+  }
+
+  // Workers. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  registerWorker(options: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
+    return this.#call(async (hall) => {
+      const { live } = this.#parts;
+      const lockName = live.lockNameOf(options.workerId);
+      // Held before its row can be seen.
+      await live.hold(lockName);
+      try {
+        const worker = await registerWorker(hall, options, lockName);
+        this.#lockNames.set(worker, lockName);
+        return { worker };
+      } catch (error) {
+        await live.release(lockName);
+        throw error;
+      }
+    });
+  }
+
+  renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
+    return this.#call(async ({ tables, monotonicMs, noteTime }) => {
+      const askedMs = monotonicMs();
+      const [renewed, clock] = await this.#parts.live.ask([renewStatement(tables, worker, leaseMs), `SELECT ${clockSql}`]);
+      noteTime(numberOf(clock?.rows[0]?.[0]) / 1000, askedMs);
+      return (renewed?.affected ?? 0) === 1;
+    });
+  }
+
+  async retireWorker(worker: WorkerKey): Promise<void> {
+    await this.#call((hall) => retireWorker(hall, worker));
+    await this.#letGo(worker);
+    this.#parts.hints.tellOthers();
+  }
+
+  async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
+    const { gone, ...freed } = await this.#call((hall) => recover(hall, this.#parts.live, self));
+    for (const worker of gone) await this.#letGo(worker);
+    if (freed.runs + freed.tasks > 0) this.#parts.hints.tellOthers();
+    return freed;
+  }
+
+  /** A worker of this store is gone: its lock says nothing any more. */
+  async #letGo(worker: WorkerKey): Promise<void> {
+    const lockName = this.#lockNames.get(worker);
+    if (lockName === undefined) return;
+    this.#lockNames.delete(worker);
+    await this.#parts.live.release(lockName);
+  }
+
+  // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
+    return this.#call((hall) => claimRuns(hall, options));
+  }
+
+  reclaimRun(options: Parameters<Store["reclaimRun"]>[0]): ReturnType<Store["reclaimRun"]> {
+    return this.#call((hall) => reclaimRun(hall, options));
+  }
+
+  claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
+    return this.#call((hall) => claimTasks(hall, options));
+  }
+
+  inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
+    return this.#call((hall) => inspectOwned(hall, worker));
+  }
+
+  async release(options: Parameters<Store["release"]>[0]): Promise<void> {
+    await this.#call((hall) => release(hall, options));
+    this.#parts.hints.tellOthers();
+  }
+
+  async retryParked(names: readonly string[]): Promise<number> {
+    const retried = await this.#call((hall) => retryParked(hall, names));
+    if (retried > 0) this.#parts.hints.tellOthers();
+    return retried;
+  }
+
+  // Reads. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  loadHistory(options: Parameters<Store["loadHistory"]>[0]): ReturnType<Store["loadHistory"]> {
+    return this.#call((hall) => loadHistory(hall, options));
+  }
+
+  loadInboxes(runs: Parameters<Store["loadInboxes"]>[0]): ReturnType<Store["loadInboxes"]> {
+    return this.#call((hall) => loadInboxes(hall, runs));
+  }
+
+  findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
+    return this.#call((hall) => findRuns(hall, targets));
+  }
+
+  listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {
+    return this.#call((hall) => listRuns(hall, options));
+  }
+
+  onHint(callback: () => void): { stop(): void } {
+    return this.#isClosed ? { stop: () => undefined } : this.#parts.hints.onHint(callback);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { hall, live, hints: heard } = this.#parts;
+    heard.close();
+    live.close();
+    hall.lanes.close();
+  }
+
+  async #call<T>(work: (hall: Hall) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw closed();
+    try {
+      return await work(this.#parts.hall);
+    } catch (error) {
+      throw asFailure(error, this.#parts.source);
+    }
+  }
+}
+
+/** Whatever went wrong, as the engine understands it: what is not the driver's is a bug of ours, found before anything was committed. */
+function asFailure(error: unknown, { mask }: Source): PerdureError {
+  if (error instanceof PerdureError) return error;
+  if (error instanceof Error && "code" in error) return toStoreFailure(error, "work", mask);
+  return new StoreFailure("internal", "The MySQL store failed in an unforeseen way; nothing was written. Please report it.", {
+    outcome: "none",
+    transient: false,
+    cause: error,
+  });
+}

@@ -1,0 +1,175 @@
+/** A MariaDB server of the tests' own: installed by apt-get where it is absent and that is permitted, in a temporary folder, on a free port, stopped by its pid. */
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import mysql from "mysql2/promise";
+
+export interface MariadbServer {
+  /** Of a user who may do everything; names no database. */
+  readonly url: string;
+  /** Makes an empty database. */
+  database(): Promise<MariadbDatabase>;
+  /** Runs statements as that user. */
+  execute(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]>;
+  /** Ends the server as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again on the same data and port. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface MariadbDatabase {
+  readonly name: string;
+  readonly url: string;
+  drop(): Promise<void>;
+}
+
+export interface MariadbOptions {
+  /** Must commits reach the disk? Default false: the tests end the server's process, not the machine. */
+  readonly durable?: boolean;
+  /** A server that the test may end and start again; never one that the environment names. Default false. */
+  readonly own?: boolean;
+}
+
+const user = "perdure_test";
+export const password = "pass-word-that-no-log-may-show";
+const options = ["--no-defaults", "--skip-name-resolve", "--skip-log-bin", "--bind-address=127.0.0.1", "--innodb-log-file-size=64M", "--performance-schema=OFF"];
+
+/** @throws Error if there is no server to be had, which `CI=true` makes a failure; without it the caller is told by undefined, and the reader by one line. */
+export async function mariadbServer({ durable = false, own = false }: MariadbOptions = {}): Promise<MariadbServer | undefined> {
+  const given = process.env["PERDURE_MYSQL_URL"];
+  if (given !== undefined && given !== "" && !own) return serverAt(given);
+  const reason = install();
+  if (reason === undefined) return startServer(durable);
+  const message = `No MariaDB server: ${reason}. Set PERDURE_MYSQL_URL to one, or install mariadb-server.`;
+  if (process.env["CI"] === "true") throw new Error(message);
+  process.stderr.write(`\n!!! ${message} The tests of perdure/mysql DID NOT RUN.\n`);
+  return undefined;
+}
+
+const binary = (name: string): string | undefined =>
+  [`/usr/sbin/${name}`, `/usr/bin/${name}`, `/usr/local/bin/${name}`].find((path) => existsSync(path));
+
+/** Why there is no server, if there is none. */
+function install(): string | undefined {
+  if (binary("mariadbd") !== undefined) return undefined;
+  if (process.getuid?.() !== 0) return "it is not installed, and only root may install it";
+  if (binary("apt-get") === undefined) return "it is not installed, and there is no apt-get";
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+  for (const args of [["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "mariadb-server"]]) {
+    const { status, stderr } = spawnSync("apt-get", args, { env, encoding: "utf8", timeout: 300_000 });
+    if (status !== 0 && args[0] === "install") return `apt-get could not install it (${stderr.trim().split("\n").at(-1) ?? "no reason given"})`;
+  }
+  return binary("mariadbd") === undefined ? "apt-get installed it, but not where it is looked for" : undefined;
+}
+
+async function startServer(durable: boolean): Promise<MariadbServer> {
+  const folder = mkdtempSync(join(tmpdir(), "perdure-mariadb-"));
+  const data = join(folder, "data");
+  mkdirSync(data);
+  const isRoot = process.getuid?.() === 0;
+  chmodSync(folder, 0o755);
+  if (isRoot) {
+    const [uid = 0, gid = 0] = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "mysql"], { encoding: "utf8" })));
+    for (const path of [folder, data]) chownSync(path, uid, gid);
+  }
+  const asUser = isRoot ? ["--user=mysql"] : [];
+  execFileSync(binary("mariadb-install-db") ?? "mariadb-install-db", ["--no-defaults", ...asUser, `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"], { stdio: "pipe" });
+  const init = join(folder, "init.sql");
+  writeFileSync(init, `CREATE USER IF NOT EXISTS ${user}@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO ${user}@'%' WITH GRANT OPTION;\n`, { mode: 0o644 });
+  const port = await freePort();
+  const log = join(folder, "log");
+  const flush = `--innodb-flush-log-at-trx-commit=${durable ? 1 : 0}`;
+  const args = [...options, ...asUser, flush, `--datadir=${data}`, `--socket=${join(folder, "socket")}`, `--port=${port}`, `--init-file=${init}`];
+  let child: ChildProcess | undefined;
+  const endWithUs = (): void => void child?.kill("SIGKILL");
+
+  const server = clientOf(`mysql://${user}:${password}@127.0.0.1:${port}`);
+  const start = async (): Promise<void> => {
+    const started = spawn(binary("mariadbd") ?? "mariadbd", args, { stdio: ["ignore", "ignore", "pipe"] });
+    started.stderr?.on("data", (chunk: Buffer) => appendFileSync(log, chunk));
+    child = started;
+    await untilReady(server, started, log);
+  };
+  const end = async (signal: "SIGKILL" | "SIGTERM"): Promise<void> => {
+    const ending = child;
+    child = undefined;
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
+    const exited = once(ending, "exit");
+    ending.kill(signal);
+    await exited;
+  };
+  process.once("exit", endWithUs);
+  await start();
+  return {
+    ...server,
+    start,
+    kill: () => end("SIGKILL"),
+    stop: async () => {
+      // What it holds is thrown away, so it need not put it in order.
+      await end("SIGKILL");
+      process.removeListener("exit", endWithUs);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function serverAt(url: string): MariadbServer {
+  const refuse = async (): Promise<void> => {
+    throw new Error("A server that the environment names is not the tests' to end.");
+  };
+  return { ...clientOf(url), kill: refuse, start: refuse, stop: async () => undefined };
+}
+
+let databases = 0;
+
+function clientOf(url: string): Pick<MariadbServer, "url" | "database" | "execute"> {
+  const execute: MariadbServer["execute"] = async (...statements) => {
+    const connection = await mysql.createConnection(url);
+    try {
+      let rows: unknown;
+      for (const statement of statements) [rows] = await connection.query(statement);
+      return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : [];
+    } finally {
+      connection.destroy();
+    }
+  };
+  return {
+    url,
+    execute,
+    database: async () => {
+      databases += 1;
+      const name = `perdure_${process.pid}_${databases}`;
+      await execute(`DROP DATABASE IF EXISTS ${name}`, `CREATE DATABASE ${name}`);
+      const location = new URL(url);
+      location.pathname = `/${name}`;
+      return { name, url: location.href, drop: async () => void (await execute(`DROP DATABASE IF EXISTS ${name}`)) };
+    },
+  };
+}
+
+async function untilReady(server: Pick<MariadbServer, "execute">, child: ChildProcess, log: string): Promise<void> {
+  for (let tries = 0; tries < 600; tries += 1) {
+    if (child.exitCode !== null) throw new Error(`MariaDB ended at once:\n${readFileSync(log, "utf8").slice(-2000)}`);
+    try {
+      await server.execute("SELECT 1");
+      return;
+    } catch {
+      await new Promise((resolve) => void setTimeout(resolve, 25));
+    }
+  }
+  throw new Error(`MariaDB did not come up:\n${readFileSync(log, "utf8").slice(-2000)}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
