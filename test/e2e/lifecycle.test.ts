@@ -222,6 +222,41 @@ onEveryBackend("several engines", (lab) => {
     expect((await heir.get("1").history()).map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
   });
 
+  it("take over from one that was stopped; what it gives when it goes on is refused", async () => {
+    const gates = [gate(), gate()];
+    const seen: string[] = [];
+    const reasons: string[] = [];
+    const wf = workflow("w", async (ctx) => {
+      const who = await ctx.step("who", async ({ signal }) => {
+        const mine = seen.push("begun") - 1;
+        signal.addEventListener("abort", () => reasons.push((signal.reason as { code: string }).code));
+        await gates[mine]?.opened;
+        return ["zombie", "heir"][mine];
+      });
+      return [who, await ctx.step("after", () => seen.push("after"))];
+    });
+    const zombie = await lab.launch({ workflows: [wf], lease: "2s" });
+    await zombie.start(wf, undefined, { id: "1" });
+    await lab.time.until(() => seen.length === 1);
+    lab.pause(zombie);
+    const heir = await lab.launch({ workflows: [wf], lease: "2s" });
+    await lab.time.until(() => seen.length === 2);
+    // The body of the zombie ends while that of the heir, for the same step of the same run, is in flight: only the epoch tells them apart.
+    gates[0]?.open();
+    await lab.time.settle();
+    lab.resume(zombie);
+    await lab.time.advance(100);
+    expect((await heir.get("1").history()).map(({ kind }) => kind)).toEqual(["started"]);
+    gates[1]?.open();
+    expect(await lab.time.run(heir.get("1").result())).toEqual(["heir", 3]);
+    expect(reasons).toEqual([]);
+    expect(lab.logs.some(({ message: text }) => text.includes("lease was lost"))).toBe(true);
+    // It goes on under a new lease.
+    await lab.close(heir);
+    gates.length = 0;
+    expect(await lab.time.run(zombie.execute(wf))).toEqual([undefined, 5]);
+  });
+
   it("do a run that a client started while nobody was there", async () => {
     const wf = workflow("w", async (_ctx, n: number) => n * 2);
     const client = await lab.connect();

@@ -25,6 +25,9 @@ export interface Lab {
   restart(engine: Engine, options: Omit<LaunchOptions, "backend">): Promise<Engine>;
   /** Ends an engine as `kill -9` would: without a word to anybody. */
   kill(engine: Engine): void;
+  /** Stops an engine where it is, as SIGSTOP would, until `resume`. */
+  pause(engine: Engine): void;
+  resume(engine: Engine): void;
   /** Until the run waits for this, and nobody drives it. */
   waits(handle: Handle<unknown>, kind: WaitingFor["kind"], name?: string): Promise<void>;
   dump(): string;
@@ -66,6 +69,11 @@ function createLab(kind: TestBackend): Lab {
     state.opened.push({ client, runtime, killed: false });
     return client;
   };
+  const find = (engine: Client): Opened => {
+    const one = state.opened.find(({ client }) => client === engine);
+    if (one === undefined) throw new Error("not an engine of this test");
+    return one;
+  };
   const launch = async (options: Omit<LaunchOptions, "backend"> = {}): Promise<Engine> => {
     const runtime = state.time.runtime();
     return enter(await launchWith({ logger: loggerInto(state.logs), ...options, backend: state.backend }, runtime), runtime);
@@ -92,9 +100,10 @@ function createLab(kind: TestBackend): Lab {
       await close(engine);
       return launch(options);
     },
+    pause: (engine) => find(engine).runtime.pause(),
+    resume: (engine) => find(engine).runtime.resume(),
     kill(engine) {
-      const one = state.opened.find(({ client }) => client === engine);
-      if (one === undefined) throw new Error("not an engine of this test");
+      const one = find(engine);
       one.killed = true;
       one.runtime.kill();
     },

@@ -10,6 +10,9 @@ interface Timer {
 export interface EngineRuntime extends Runtime {
   /** From now on nothing of this engine ever runs again: what a `kill -9` leaves, as far as one process can show it. */
   kill(): void;
+  /** Until `resume` nothing of this engine runs, and then all that has become due meanwhile, as after a SIGSTOP. */
+  pause(): void;
+  resume(): void;
 }
 
 /**
@@ -50,12 +53,17 @@ export function virtualTime(): VirtualTime {
   };
   const createRuntime = (): EngineRuntime => {
     let dead = false;
+    let paused: (() => void)[] | undefined;
+    const call = (callback: () => void): void => {
+      if (paused !== undefined) paused.push(callback);
+      else if (!dead) callback();
+    };
     const hop = (later: (call: () => void) => void, callback: () => void): void => {
       if (dead) return;
       hops++;
       later(() => {
         hops--;
-        if (!dead) callback();
+        call(callback);
       });
     };
     const runtime: EngineRuntime = {
@@ -63,14 +71,30 @@ export function virtualTime(): VirtualTime {
       monotonicMs: () => nowMs - startMs,
       setTimer(callback, delayMs): TimerHandle {
         if (dead) return { cancel: () => undefined };
-        const timer = { at: nowMs + Math.max(0, delayMs), owner: runtime, callback };
+        let cancelled = false;
+        const ring = (): void => void (cancelled || callback());
+        const timer = { at: nowMs + Math.max(0, delayMs), owner: runtime, callback: () => call(ring) };
         timers.add(timer);
-        return { cancel: () => void timers.delete(timer) };
+        return {
+          cancel: () => {
+            // Also one that has rung while its engine was paused, and was not heard.
+            cancelled = true;
+            timers.delete(timer);
+          },
+        };
       },
       random,
       uuid: () => crypto.randomUUID(),
-      drain: (callback) => hop((call) => queueMicrotask(() => process.nextTick(call)), callback),
-      yieldToLoop: (callback) => hop((call) => void setImmediate(call), callback),
+      drain: (callback) => hop((later) => queueMicrotask(() => process.nextTick(later)), callback),
+      yieldToLoop: (callback) => hop((later) => void setImmediate(later), callback),
+      pause() {
+        paused = [];
+      },
+      resume() {
+        const missed = paused ?? [];
+        paused = undefined;
+        for (const callback of missed) call(callback);
+      },
       kill() {
         dead = true;
         for (const timer of timers) if (timer.owner === runtime) timers.delete(timer);
