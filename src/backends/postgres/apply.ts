@@ -2,8 +2,9 @@ import { StoreFailure, type Operation, type Outcome } from "../../backend/index.
 import type { Runtime } from "../../platform/runtime.js";
 import { lockModes } from "./apply-functions.js";
 import { outcomeOf, usualOutcome, type AppliedRow } from "./decode.js";
-import { encodeBatch, planOf, type Members } from "./encode.js";
-import type { Link, Statement } from "./link.js";
+import { encodeBatch, encodeSimple, type Members } from "./encode.js";
+import type { Link } from "./link.js";
+import type { Statements } from "./statements.js";
 
 /** Until when (monotonic) rows are to be taken as they are free: somebody holds one for long. */
 export interface Contention {
@@ -13,7 +14,7 @@ export interface Contention {
 export interface ApplyOptions {
   readonly runtime: Runtime;
   readonly writer: Link;
-  readonly statement: Statement;
+  readonly statements: Pick<Statements, "apply" | "applySimple">;
   readonly contention: Contention;
 }
 
@@ -28,32 +29,48 @@ const deferredPauseMs = 20;
 export async function applyBatch(options: ApplyOptions, operations: readonly Operation[]): Promise<readonly Outcome[]> {
   const { runtime, contention } = options;
   const outcomes = new Array<Outcome | undefined>(operations.length);
+  if (await applySimple(options, operations, outcomes)) return outcomes as Outcome[];
+  const members = [...operations.entries()];
   let deferred: Members = [];
   if (runtime.monotonicMs() < contention.untilMs) {
-    deferred = await applyMembers(options, [...operations.entries()], lockModes.free, outcomes);
+    deferred = await applyMembers(options, members, lockModes.free, outcomes);
   } else {
-    const { members, mode } = planOf(operations);
     try {
-      await applyMembers(options, members, mode, outcomes);
+      await applyMembers(options, members, lockModes.ahead, outcomes);
     } catch (error) {
       if (!isLocked(error)) throw error;
       contention.untilMs = runtime.monotonicMs() + contentionMs;
-      deferred = await applyMembers(options, [...operations.entries()], lockModes.free, outcomes);
+      deferred = await applyMembers(options, members, lockModes.free, outcomes);
     }
   }
   if (deferred.length > 0) await applyDeferred(options, deferred, outcomes, deferred.length < operations.length);
   return outcomes as Outcome[];
 }
 
+/** False if the batch is not a simple one; nothing was done then. */
+async function applySimple(
+  { writer, statements }: ApplyOptions,
+  operations: readonly Operation[],
+  outcomes: (Outcome | undefined)[],
+): Promise<boolean> {
+  const batch = encodeSimple(operations);
+  if (batch === undefined) return false;
+  const values = [batch.turns, batch.turnCount, batch.starts, batch.startCount, batch.lines];
+  const rows = await writer.rows<AppliedRow>(statements.applySimple, values, "write");
+  for (const row of rows) outcomes[row[0]] = outcomeOf(row);
+  for (const [index, operation] of operations.entries()) outcomes[index] ??= usualOutcome(operation);
+  return true;
+}
+
 /** Applies members and notes their outcomes; returns those that are to be done again. */
 async function applyMembers(
-  { writer, statement }: ApplyOptions,
+  { writer, statements }: ApplyOptions,
   members: Members,
   mode: number,
   outcomes: (Outcome | undefined)[],
 ): Promise<Members> {
   const { operations, lines, claimNames } = encodeBatch(members);
-  const rows = await writer.rows<AppliedRow>(statement, [operations, lines, mode, claimNames], "write");
+  const rows = await writer.rows<AppliedRow>(statements.apply, [operations, lines, mode, claimNames], "write");
   const left = new Set<number>();
   const told = new Map<number, Outcome>();
   for (const row of rows) {

@@ -10,7 +10,7 @@ import type {
   StartOperation,
   TurnOperation,
 } from "../../backend/index.js";
-import { lockModes, nextCodes, operationCodes } from "./apply-functions.js";
+import { nextCodes, operationCodes } from "./apply-functions.js";
 import { indexForm, longForms } from "./names.js";
 import { kindNumber, payloadFields, statusNumber } from "./values.js";
 
@@ -39,12 +39,34 @@ export function encodeBatch(members: Members): EncodedBatch {
   };
 }
 
-/** In which order and with which locks a batch is to run, if nobody is known to be in its way. */
-export function planOf(operations: readonly Operation[]): { readonly members: Members; readonly mode: number } {
-  const members = [...operations.entries()];
-  if (!isSimple(operations)) return { members, mode: lockModes.ahead };
-  // Starts first: while one waits for an id that somebody else is just taking, it holds no run that others could wait for.
-  return { members: members.sort(([, a], [, b]) => compare(a, b)), mode: lockModes.inOrder };
+/** The arguments of `apply_simple_1`. */
+export interface EncodedSimpleBatch {
+  readonly turns: string | null;
+  readonly turnCount: number;
+  readonly starts: string | null;
+  readonly startCount: number;
+  readonly lines: string;
+}
+
+/** Undefined for a batch that `apply_1` has to take. */
+export function encodeSimple(operations: readonly Operation[]): EncodedSimpleBatch | undefined {
+  if (!isSimple(operations)) return undefined;
+  const lines: Row[] = [];
+  const turns: { readonly key: number; readonly row: Row }[] = [];
+  const starts: Row[] = [];
+  for (const [x, operation] of operations.entries()) {
+    if (operation.type === "turn") turns.push({ key: operation.key, row: encodeTurn(operation, x, lines) });
+    else if (operation.type === "start") starts.push(encodeStart(operation, x, lines));
+  }
+  // As everybody locks runs.
+  turns.sort((a, b) => a.key - b.key);
+  return {
+    turns: turns.length === 0 ? null : JSON.stringify(turns.map(({ row }) => row)),
+    turnCount: turns.length,
+    starts: starts.length === 0 ? null : JSON.stringify(starts),
+    startCount: starts.length,
+    lines: JSON.stringify(lines),
+  };
 }
 
 /** Turns of different runs and starts of different ids: none depends on another, whatever their order. */
@@ -58,19 +80,12 @@ function isSimple(operations: readonly Operation[]): boolean {
   return keys.size === operations.length;
 }
 
-function compare(a: Operation, b: Operation): number {
-  if (a.type === "turn" && b.type === "turn") return a.key - b.key;
-  // Starts stay in their order: keys are given out in it.
-  if (a.type === b.type) return 0;
-  return a.type === "start" ? -1 : 1;
-}
-
 function encode(operation: Operation, x: number, lines: Row[], claimNames: readonly string[] | null): Row {
   switch (operation.type) {
     case "turn":
-      return encodeTurn(operation, x, lines);
+      return { o: operationCodes.turn, ...encodeTurn(operation, x, lines) };
     case "start":
-      return encodeStart(operation, x, lines);
+      return { o: operationCodes.start, ...encodeStart(operation, x, lines) };
     case "send": {
       const { item, dedupeKey, claimFor } = operation;
       const row = {
@@ -126,7 +141,6 @@ function encodeStart({ run, input, messages, dueAt, eager }: StartOperation, x: 
   const { workflowId, runId, name } = run;
   const row: Row = {
     x,
-    o: operationCodes.start,
     wf: indexForm(workflowId),
     ri: indexForm(runId),
     nm: indexForm(name),

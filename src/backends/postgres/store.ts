@@ -126,9 +126,7 @@ class PostgresStore implements Store {
     for (const operation of operations) assertWellFormed(operation);
     const { runtime, writer, statements, hints, live } = this.#parts;
     const outcomes =
-      operations.length === 0
-        ? []
-        : await applyBatch({ runtime, writer, statement: statements.apply, contention: this.#contention }, operations);
+      operations.length === 0 ? [] : await applyBatch({ runtime, writer, statements, contention: this.#contention }, operations);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, live.isOurs))) hints.tellOthers();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;

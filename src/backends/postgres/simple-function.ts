@@ -1,0 +1,154 @@
+import { nowMs } from "./sql.js";
+
+/**
+ * `apply_simple_1`: starts of different workflow ids and turns of different runs, sorted by the runs' keys. It never waits for a run: one that somebody
+ * else has locked is passed over, and re-read to tell "locked" from "fenced".
+ *
+ * Its statements are set-based, so their plans have to be kept from going wrong: a prepared plan lasts as long as its connection, and one that was made while
+ * the tables were empty would read a whole index for every batch later. Tables are therefore reached by `= ANY (array)`, or in a LATERAL subquery that
+ * `OFFSET 0` or its row lock keeps whole; and where an UPDATE has to join, the planner is led to expect one row (`k = k + 0`), for which nothing beats the index.
+ */
+export const simpleFunction = (s: string): string => `
+CREATE FUNCTION ${s}.apply_simple_1(turns json, turn_count integer, starts json, start_count integer, lines json)
+RETURNS TABLE(x integer, code smallint, n integer, k bigint, w integer, made_at float8, extra text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  r record;
+  written bigint[] := '{}';
+  made bigint[];
+  target bigint;
+  late_x integer[] := '{}';
+  late_k bigint[] := '{}';
+  ended bigint[] := '{}';
+  ended_with_mail bigint[] := '{}';
+  done integer := 0;
+  moment float8 := ${nowMs};
+BEGIN
+  IF start_count > 0 THEN
+${starts(s)}
+  END IF;
+  IF turn_count > 0 THEN
+${turns(s)}
+  END IF;
+  FOR late IN 1 .. cardinality(late_x) LOOP
+    x := late_x[late]; code := 5; n := NULL; k := late_k[late]; w := NULL; made_at := NULL; extra := ${s}.run_record_1(late_k[late]);
+    RETURN NEXT;
+  END LOOP;
+
+  INSERT INTO ${s}.history (run, seq, at, event, payload, payload_bytes)
+  SELECT written[l.x + 1], l.s, l.a, l.e, l.p, decode(l.b, 'base64')
+  FROM json_to_recordset(lines) AS l(x integer, s integer, a float8, e text, p text, b text)
+  WHERE written[l.x + 1] IS NOT NULL;
+END $$;
+`;
+
+const starts = (s: string): string => `
+    FOR r IN SELECT j.x, nextval('${s}.run_fact_key_seq') AS key FROM json_to_recordset(starts) AS j(x integer) LOOP
+      written[r.x + 1] := r.key;
+    END LOOP;
+    WITH fact AS (
+      INSERT INTO ${s}.run_fact (key, workflow_id, generation, run_id, version, engine_version, input_hash, created_at, deadline_at, long_forms)
+      SELECT written[j.x + 1], j.wf, 1, j.ri, j.ve, j.ev, j.ih, moment, j.dl, j.lf
+      FROM json_to_recordset(starts) AS j(x integer, wf text, ri text, ve text, ev integer, ih text, dl float8, lf text)
+      ON CONFLICT DO NOTHING RETURNING key
+    )
+    SELECT coalesce(array_agg(fact.key), '{}') INTO made FROM fact;
+    FOR r IN SELECT * FROM json_to_recordset(starts) AS j(x integer, wf text, ri text, st smallint, ow integer, ic integer, m json, t json) LOOP
+      target := written[r.x + 1];
+      IF cardinality(made) < start_count AND target <> ALL (made) THEN
+        written[r.x + 1] := NULL;
+        -- A statement of its own: it sees what the insertion had to wait for.
+        target := coalesce(${s}.find_run_1(r.wf, NULL), ${s}.find_run_1(NULL, r.ri));
+        -- Starts go first, but a record shows what an earlier turn of the batch makes of the run.
+        IF turn_count > 0 AND EXISTS (SELECT FROM json_to_recordset(turns) AS j(x integer, k bigint) WHERE j.k = target AND j.x < r.x) THEN
+          late_x := late_x || r.x;
+          late_k := late_k || target;
+          CONTINUE;
+        END IF;
+        x := r.x; code := 5; n := NULL; k := target; w := NULL; made_at := NULL; extra := ${s}.run_record_1(target);
+        RETURN NEXT;
+        CONTINUE;
+      END IF;
+      IF r.m IS NOT NULL THEN
+        PERFORM ${s}.put_items_1(target, r.m);
+      END IF;
+      IF r.t IS NOT NULL THEN
+        PERFORM ${s}.queue_tasks_1(target, r.t);
+      END IF;
+      x := r.x; code := 4; n := r.ic; k := target; w := CASE WHEN r.st = 0 THEN r.ow END; made_at := moment; extra := NULL;
+      RETURN NEXT;
+    END LOOP;
+    INSERT INTO ${s}.run (key, chain, name, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, park_reason, ended_at)
+    SELECT written[j.x + 1], written[j.x + 1], j.nm, CASE WHEN j.st < 2 THEN 0 ELSE j.st - 1 END, CASE WHEN j.st = 0 THEN j.ow END, j.e, j.n, j.ic, j.i,
+      CASE WHEN j.e = 0 THEN coalesce(j.d, moment) ELSE j.d END, CASE WHEN j.st = 2 THEN 1 ELSE 0 END, j.pr, CASE WHEN j.st > 2 THEN moment END
+    FROM json_to_recordset(starts) AS j(x integer, nm text, st smallint, ow integer, e integer, n integer, ic integer, i integer, d float8, pr text)
+    WHERE written[j.x + 1] IS NOT NULL;`;
+
+const turns = (s: string): string => `
+    FOR r IN
+      WITH asked AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(turns)
+          AS j(x integer, k bigint, e integer, s integer, n integer, i integer, st smallint, d float8, pr text, c integer[], t json, w integer[])
+        WHERE j.k = j.k + 0
+      ), locked AS MATERIALIZED (
+        -- A run that was given up keeps its epoch: only having an owner makes the epoch a right.
+        SELECT a.* FROM asked a CROSS JOIN LATERAL (
+          SELECT 1 FROM ${s}.run q WHERE q.key = a.k AND q.owner IS NOT NULL AND q.epoch = a.e AND q.last_seq = a.s
+            AND (a.st < 3 OR q.inbox_count <= a.i) FOR NO KEY UPDATE SKIP LOCKED
+        ) AS own
+      )
+      UPDATE ${s}.run q SET
+        last_seq = a.n,
+        inbox_seen = a.i,
+        crash_count = CASE WHEN a.n > a.s THEN 0 ELSE q.crash_count END,
+        park_count = CASE WHEN a.n > a.s THEN 0 ELSE q.park_count END + CASE WHEN a.st = 2 THEN 1 ELSE 0 END,
+        status = CASE WHEN a.st < 2 THEN 0 ELSE a.st - 1 END,
+        park_reason = a.pr,
+        -- Something arrived that the driver has not seen: it goes on rather than give the run up and be told about it.
+        owner = CASE WHEN a.st = 0 OR (a.st = 1 AND q.inbox_count > a.i) THEN q.owner END,
+        due_at = CASE WHEN a.st = 1 AND q.inbox_count > a.i THEN NULL ELSE a.d END,
+        ended_at = CASE WHEN a.st > 2 THEN moment END
+      FROM locked a WHERE q.key = a.k
+      RETURNING a.x, a.k, a.i, a.st, a.c, a.t, a.w, q.chain, q.inbox_count, q.owner
+    LOOP
+      done := done + 1;
+      written[r.x + 1] := r.k;
+      IF r.c IS NOT NULL THEN
+        DELETE FROM ${s}.inbox q WHERE q.chain = r.chain AND q.position = ANY (r.c);
+      END IF;
+      IF r.t IS NOT NULL THEN
+        PERFORM ${s}.queue_tasks_1(r.k, r.t);
+      END IF;
+      IF r.w IS NOT NULL THEN
+        DELETE FROM ${s}.task q WHERE q.run = r.k AND q.command = ANY (r.w);
+      END IF;
+      IF r.st > 2 THEN
+        ended := ended || r.k;
+        IF r.inbox_count > 0 THEN
+          ended_with_mail := ended_with_mail || r.chain;
+        END IF;
+      END IF;
+      IF r.inbox_count <> r.i THEN
+        x := r.x; code := 0; n := r.inbox_count; k := NULL; w := r.owner; made_at := NULL; extra := NULL;
+        RETURN NEXT;
+      END IF;
+    END LOOP;
+    IF ended <> '{}' THEN
+      DELETE FROM ${s}.task q WHERE q.run = ANY (ended);
+    END IF;
+    -- What was accepted and never taken stays; what only served to know duplicates goes.
+    IF ended_with_mail <> '{}' THEN
+      DELETE FROM ${s}.dedupe q WHERE q.chain = ANY (ended_with_mail);
+    END IF;
+    IF done < turn_count THEN
+${missing(s)}
+    END IF;`;
+
+/** Turns that were not committed: their runs are read again, by a statement of its own. */
+const missing = (s: string): string => `
+      FOR r IN SELECT * FROM json_to_recordset(turns) AS j(x integer, k bigint, e integer, s integer, i integer, st smallint) WHERE written[j.x + 1] IS NULL LOOP
+        SELECT q.inbox_count INTO n FROM ${s}.run q WHERE q.key = r.k AND q.owner IS NOT NULL AND q.epoch = r.e AND q.last_seq = r.s;
+        code := CASE WHEN NOT FOUND THEN 1 WHEN r.st > 2 AND n > r.i THEN 2 ELSE 3 END;
+        x := r.x; k := NULL; w := NULL; made_at := NULL; extra := NULL;
+        RETURN NEXT;
+      END LOOP;`;
