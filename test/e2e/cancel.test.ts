@@ -189,14 +189,41 @@ onEveryBackend("a scope", (lab) => {
           { timeout: "20s" },
         )
         .then(() => "done", codeOf);
-      return { code, waited: ctx.now().getTime() - began, after: await ctx.step("after", () => "fine") };
+      return { code, waited: ctx.now().getTime() - began, after: await ctx.step("after", () => [...reasons]) };
     });
     const engine = await lab.launch({ workflows: [wf] });
     const result = await lab.time.run(engine.execute(wf));
-    expect(result).toMatchObject({ code: "timeout", after: "fine" });
+    expect(result).toMatchObject({ code: "timeout", after: ["cancelled"] });
     expect(result.waited).toBeGreaterThanOrEqual(20_000);
     expect(result.waited).toBeLessThan(21_000);
     expect(reasons).toEqual(["cancelled"]);
+  });
+
+  it("withdraws its activities when it ends, queued ones and running ones, and the run goes on", async () => {
+    const log: string[] = [];
+    const queued = activity("queued", () => void log.push("queued ran"));
+    const running = activity("running", (_: void, { signal }) => {
+      log.push("running began");
+      return new Promise<void>((resolve) =>
+        signal.addEventListener("abort", () => (log.push(`running ${codeOf(signal.reason)}`), resolve())),
+      );
+    });
+    const wf = workflow("w", async (ctx) => {
+      const code = await ctx
+        .scope((scope) => Promise.all([scope.activity(queued), scope.activity(running)]), { timeout: "5s" })
+        .then(String, codeOf);
+      return `${code} ${await ctx.receive(go)}`;
+    });
+    await lab.launch({ activities: [running] });
+    const engine = await lab.launch({ workflows: [wf] });
+    const handle = await engine.start(wf);
+    await lab.time.advance(10_000);
+    expect(log).toEqual(["running began", "running cancelled"]);
+    await lab.launch({ activities: [queued] });
+    await lab.time.advance(5000);
+    expect(log).toHaveLength(2);
+    await handle.send(go, "on");
+    expect(await lab.time.run(handle.result())).toBe("timeout on");
   });
 
   it("that ends in time leaves no timer, over restarts too", async () => {

@@ -257,6 +257,28 @@ onEveryBackend("several engines", (lab) => {
     expect(await lab.time.run(zombie.execute(wf))).toEqual([undefined, 5]);
   });
 
+  it("hand a run back and forth, each going on from where the other left it", async () => {
+    const wf = workflow("w", async (ctx) => {
+      const got: string[] = [];
+      while (got.length < 12) got.push(`${await ctx.receive(go)} ${await ctx.step("s", () => got.length)}`);
+      return got;
+    });
+    const engines = [await lab.launch({ workflows: [wf] }), await lab.launch({ workflows: [wf] })] as const;
+    await engines[0].start(wf, undefined, { id: "1" });
+    const drivers = new Set<string>();
+    for (let n = 0; n < 12; n++) {
+      await lab.waits(engines[0].get("1"), "message");
+      // Whoever sends to a run that nobody drives takes it; now and then the same one does so twice.
+      const sender = engines[n % 5 < 3 ? 0 : 1];
+      const before = sender.workerId;
+      await sender.get("1").send(go, String(n));
+      const { worker } = await sender.get("1").describe();
+      if (worker?.id === before) drivers.add(before);
+    }
+    expect(await lab.time.run(engines[1].get("1").result())).toEqual(Array.from({ length: 12 }, (_, n) => `${n} ${n}`));
+    expect(drivers.size).toBe(2);
+  });
+
   it("do a run that a client started while nobody was there", async () => {
     const wf = workflow("w", async (_ctx, n: number) => n * 2);
     const client = await lab.connect();

@@ -53,9 +53,9 @@ export function virtualTime(): VirtualTime {
   };
   const createRuntime = (): EngineRuntime => {
     let dead = false;
-    let paused: (() => void)[] | undefined;
-    const call = (callback: () => void): void => {
-      if (paused !== undefined) paused.push(callback);
+    let paused: { readonly hops: (() => void)[]; readonly timers: (() => void)[] } | undefined;
+    const call = (callback: () => void, kind: "hops" | "timers"): void => {
+      if (paused !== undefined) paused[kind].push(callback);
       else if (!dead) callback();
     };
     const hop = (later: (call: () => void) => void, callback: () => void): void => {
@@ -63,7 +63,7 @@ export function virtualTime(): VirtualTime {
       hops++;
       later(() => {
         hops--;
-        call(callback);
+        call(callback, "hops");
       });
     };
     const runtime: EngineRuntime = {
@@ -73,7 +73,7 @@ export function virtualTime(): VirtualTime {
         if (dead) return { cancel: () => undefined };
         let cancelled = false;
         const ring = (): void => void (cancelled || callback());
-        const timer = { at: nowMs + Math.max(0, delayMs), owner: runtime, callback: () => call(ring) };
+        const timer = { at: nowMs + Math.max(0, delayMs), owner: runtime, callback: () => call(ring, "timers") };
         timers.add(timer);
         return {
           cancel: () => {
@@ -88,12 +88,14 @@ export function virtualTime(): VirtualTime {
       drain: (callback) => hop((later) => queueMicrotask(() => process.nextTick(later)), callback),
       yieldToLoop: (callback) => hop((later) => void setImmediate(later), callback),
       pause() {
-        paused = [];
+        paused = { hops: [], timers: [] };
       },
       resume() {
-        const missed = paused ?? [];
+        const missed = paused;
         paused = undefined;
-        for (const callback of missed) call(callback);
+        // What was about to run comes before timers, in the order of a real event loop: an engine may act before it finds that its lease is gone.
+        for (const callback of missed?.hops ?? []) call(callback, "hops");
+        for (const callback of missed?.timers ?? []) call(callback, "timers");
       },
       kill() {
         dead = true;
