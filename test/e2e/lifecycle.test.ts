@@ -244,7 +244,7 @@ onEveryBackend("several engines", (lab) => {
     // The body of the zombie ends while that of the heir, for the same step of the same run, is in flight: only the epoch tells them apart.
     gates[0]?.open();
     await lab.time.settle();
-    lab.resume(zombie);
+    await lab.resume(zombie);
     await lab.time.advance(100);
     expect((await heir.get("1").history()).map(({ kind }) => kind)).toEqual(["started"]);
     gates[1]?.open();

@@ -291,8 +291,9 @@ onEveryBackend("a parked run", (lab) => {
       });
     };
     await launchCurrent();
-    const bad = await client.start(poison, undefined, { id: "bad" });
     const good = await Promise.all([1, 2, 3, 4, 5].map((n) => client.start(innocent, n, { id: `good ${n}` })));
+    // Last in line, so that a worker that took several suspects at once would have them all when it dies.
+    const bad = await client.start(poison, undefined, { id: "bad" });
     for (let crash = 1; crash <= 20 && (await bad.describe()).status !== "parked"; crash++) {
       await lab.time.until(async () => !enginesOf.has("current") || (await bad.describe()).status === "parked");
       if (!enginesOf.has("current")) await launchCurrent();

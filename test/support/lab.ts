@@ -27,7 +27,7 @@ export interface Lab {
   kill(engine: Engine): void;
   /** Stops an engine where it is, as SIGSTOP would, until `resume`. */
   pause(engine: Engine): void;
-  resume(engine: Engine): void;
+  resume(engine: Engine): Promise<void>;
   /** Until the run waits for this, and nobody drives it. */
   waits(handle: Handle<unknown>, kind: WaitingFor["kind"], name?: string): Promise<void>;
   dump(): string;

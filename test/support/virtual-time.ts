@@ -12,7 +12,7 @@ export interface EngineRuntime extends Runtime {
   kill(): void;
   /** Until `resume` nothing of this engine runs, and then all that has become due meanwhile, as after a SIGSTOP. */
   pause(): void;
-  resume(): void;
+  resume(): Promise<void>;
 }
 
 /**
@@ -90,11 +90,12 @@ export function virtualTime(): VirtualTime {
       pause() {
         paused = { hops: [], timers: [] };
       },
-      resume() {
+      async resume() {
         const missed = paused;
         paused = undefined;
         // What was about to run comes before timers, in the order of a real event loop: an engine may act before it finds that its lease is gone.
         for (const callback of missed?.hops ?? []) call(callback, "hops");
+        await new Promise((resolve) => void setImmediate(resolve));
         for (const callback of missed?.timers ?? []) call(callback, "timers");
       },
       kill() {
