@@ -12,8 +12,9 @@ export interface Work {
   commit(statements: readonly string[]): Promise<readonly Answer[]>;
 }
 
-/** How often a transaction that collided is begun again before its caller is told. */
-const triesMax = 8;
+/** How often, and how long, a transaction that collided is begun again before its caller is told. */
+const triesMax = 10;
+const triesMaxMs = 3000;
 
 export interface LanesOptions {
   readonly source: Source;
@@ -39,6 +40,7 @@ export class Lanes {
   /** Does the work; all of it again, on a new session if need be, where it collided or was cut off before it could have been committed. */
   async transact<T>(work: (work: Work) => Promise<T>): Promise<T> {
     const { runtime, source } = this.#options;
+    const endMs = runtime.monotonicMs() + triesMaxMs;
     for (let tries = 1; ; tries += 1) {
       const session = await this.#acquire();
       let sent: "work" | "commit" = "work";
@@ -54,7 +56,7 @@ export class Lanes {
         await this.#giveUp(session, isLost);
         const failure = isLost || isCollision(error) || isDriverError(error) ? toStoreFailure(error, sent, source.mask) : error;
         const mayRetry = failure instanceof StoreFailure && failure.outcome === "none" && (isLost || isCollision(error)) && !this.#closed;
-        if (!mayRetry || tries >= triesMax) throw failure;
+        if (!mayRetry || tries >= triesMax || runtime.monotonicMs() > endMs) throw failure;
         if (!isLost) await pause(runtime, Math.min(50, 2 ** tries) * (0.5 + runtime.random()));
       }
     }

@@ -23,9 +23,8 @@ export function nameTable(lanes: Lanes, tables: Tables): Names {
 
   const catchUp = async (work?: Work): Promise<void> => {
     // From the beginning of the unknown: ids are given before their rows are committed, so a smaller one may come after a larger one.
-    const answers = await lanes.transact((work) =>
-      work.run([`SELECT id, name_key, name_long FROM ${tables.name} WHERE id > ${lastId} ORDER BY id`]),
-    );
+    const read = [`SELECT id, name_key, name_long FROM ${tables.name} WHERE id > ${lastId} ORDER BY id`];
+    const answers = await (work === undefined ? lanes.transact((own) => own.run(read)) : work.run(read));
     for (const [id, key, long] of answers[0]?.rows ?? []) {
       const name = idOf(key, long);
       idByName.set(name, numberOf(id));

@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import { createServer, connect, type Socket } from "node:net";
+
+/** A TCP proxy before a MySQL server that cuts a connection when a commit passes: before the server has it, or after it has answered. */
+export interface MysqlProxy {
+  readonly url: string;
+  /** How often it has cut. */
+  readonly cuts: number;
+  /** Cuts the next commit. */
+  cutNext(when: "before" | "after"): void;
+  close(): Promise<void>;
+}
+
+export async function mysqlProxy(target: string): Promise<MysqlProxy> {
+  const { hostname, port } = new URL(target);
+  const sockets = new Set<Socket>();
+  let armed: "before" | "after" | undefined;
+  let cuts = 0;
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    let isCut = false;
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.on("data", (data) => {
+      const isCommit = data.includes("COMMIT");
+      if (armed !== undefined && isCommit) {
+        const when = armed;
+        armed = undefined;
+        cuts += 1;
+        if (when === "before") return void client.destroy();
+        isCut = true;
+      }
+      upstream.write(data);
+    });
+    upstream.on("data", (data) => {
+      // The answer is there, so the server has done it; the client never hears of it.
+      if (isCut) client.destroy();
+      else client.write(data);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const url = new URL(target);
+  url.port = String(typeof address === "object" && address !== null ? address.port : 0);
+  return {
+    url: url.href,
+    get cuts() {
+      return cuts;
+    },
+    cutNext: (when) => void (armed = when),
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
