@@ -15,13 +15,13 @@ export interface TestServer {
 }
 
 /** Call at the top of a test file: the server is up from before its first test until after its last. */
-export function postgresServer(options: { readonly isOwn?: boolean } = {}): TestServer {
+export function postgresServer(options: { readonly isOwn?: boolean; readonly settings?: readonly string[] } = {}): TestServer {
   const given = options.isOwn === true ? undefined : process.env["PERDURE_POSTGRES_URL"];
   let own: PostgresServer | null = null;
   let client: pg.Client | undefined;
   let schemas = 0;
   beforeAll(() => {
-    if (given === undefined) own = startPostgres();
+    if (given === undefined) own = startPostgres({ settings: options.settings ?? [] });
   });
   afterAll(async () => {
     await client?.end();

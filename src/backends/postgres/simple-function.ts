@@ -6,7 +6,9 @@ import { nowMs } from "./sql.js";
  *
  * Its statements are set-based, so their plans have to be kept from going wrong: a prepared plan lasts as long as its connection, and one that was made while
  * the tables were empty would read a whole index for every batch later. Tables are therefore reached by `= ANY (array)`, or in a LATERAL subquery that
- * `OFFSET 0` or its row lock keeps whole; and where an UPDATE has to join, the planner is led to expect one row (`k = k + 0`), for which nothing beats the index.
+ * `OFFSET 0` or its row lock keeps whole. The UPDATE of the locked rows goes to their places (ctid): by their keys, the planner would join them to a table of
+ * two rows by reading all of it. A row that was changed between the statement's snapshot and its lock is not found at its place; it counts as locked, and
+ * its turn is tried again.
  */
 export const simpleFunction = (s: string): string => `
 CREATE FUNCTION ${s}.apply_simple_1(turns json, turn_count integer, starts json, start_count integer, lines json)
@@ -89,11 +91,10 @@ const turns = (s: string): string => `
       WITH asked AS MATERIALIZED (
         SELECT * FROM json_to_recordset(turns)
           AS j(x integer, k bigint, e integer, s integer, n integer, i integer, st smallint, d float8, pr text, c integer[], t json, w integer[])
-        WHERE j.k = j.k + 0
       ), locked AS MATERIALIZED (
         -- A run that was given up keeps its epoch: only having an owner makes the epoch a right.
-        SELECT a.* FROM asked a CROSS JOIN LATERAL (
-          SELECT 1 FROM ${s}.run q WHERE q.key = a.k AND q.owner IS NOT NULL AND q.epoch = a.e AND q.last_seq = a.s
+        SELECT a.*, own.place FROM asked a CROSS JOIN LATERAL (
+          SELECT q.ctid AS place FROM ${s}.run q WHERE q.key = a.k AND q.owner IS NOT NULL AND q.epoch = a.e AND q.last_seq = a.s
             AND (a.st < 3 OR q.inbox_count <= a.i) FOR NO KEY UPDATE SKIP LOCKED
         ) AS own
       )
@@ -108,7 +109,7 @@ const turns = (s: string): string => `
         owner = CASE WHEN a.st = 0 OR (a.st = 1 AND q.inbox_count > a.i) THEN q.owner END,
         due_at = CASE WHEN a.st = 1 AND q.inbox_count > a.i THEN NULL ELSE a.d END,
         ended_at = CASE WHEN a.st > 2 THEN moment END
-      FROM locked a WHERE q.key = a.k
+      FROM locked a WHERE q.ctid = a.place
       RETURNING a.x, a.k, a.i, a.st, a.c, a.t, a.w, q.chain, q.inbox_count, q.owner
     LOOP
       done := done + 1;
