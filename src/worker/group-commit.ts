@@ -43,10 +43,13 @@ export class GroupCommit {
 
   /** Commits the operation with whatever else is waiting. Rejects with a `StoreFailure`, never for a refusal. */
   submit<O extends Operation>(operation: O): Promise<Outcome<O>> {
-    return new Promise<Outcome<O>>((resolve, reject) => {
-      this.#waiting.push({ operation, resolve: resolve as (outcome: Outcome) => void, reject });
-      this.#start();
-    });
+    return new Promise<Outcome<O>>((resolve, reject) => this.enqueue(operation, resolve, reject));
+  }
+
+  /** The same with callbacks, which must not throw: for what is done with every step, where promises would be a tenth of the engine's cost. */
+  enqueue<O extends Operation>(operation: O, resolve: (outcome: Outcome<O>) => void, reject: (error: unknown) => void): void {
+    this.#waiting.push({ operation, resolve: resolve as (outcome: Outcome) => void, reject });
+    this.#start();
   }
 
   /** Resolves when nothing is waiting or in flight. */

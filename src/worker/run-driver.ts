@@ -11,7 +11,7 @@
  * Apply, then commit, then act: everything a turn does is speculation until its commit. Bodies start, aborts fire, logs are written and waiters are told
  * only in `#committed`. One commit is in flight at a time; what arrives meanwhile waits for the next turn.
  */
-import type { Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
+import type { Effects, Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
 import { CancelledError, PerdureError } from "../errors.js";
 import { recordOf } from "../core/commands.js";
@@ -255,7 +255,7 @@ export class RunDriver {
       if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
       return;
     }
-    void this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
+    this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
   }
 
   #nextTime(): number | null {
@@ -266,31 +266,47 @@ export class RunDriver {
     const kind = ({ completed: "run_completed", failed: "run_failed", cancelled: "run_cancelled" } as const)[status];
     this.#speculation.terminal = { seq: this.#nextSeq, at: this.#lastAt, event: writeEnvelope({ kind }), payload: text };
     this.#speculation.terminalField = status === "completed" ? payloadFields.result : payloadFields.error;
-    void this.#commit({ state: "ended", status });
+    this.#commit({ state: "ended", status });
   }
 
   /**
    * `inboxSeen` belongs to the decision, not to the attempt: mail may come in while a commit is tried again, and a run that was about to be given up or to
    * end has not looked at it. The store then keeps the run with its driver, or refuses the end.
    */
-  async #commit(next: TurnOperation["effects"]["next"], inboxSeen = this.#inboxSeen): Promise<void> {
+  #commit(next: TurnOperation["effects"]["next"], inboxSeen = this.#inboxSeen): void {
     if (this.#over) return;
-    const host = this.#host;
-    const workflowId = this.machine.facts.id;
+    const { codec } = this.#host;
     this.#idleUntil = next.state === "idle" ? next.dueAt : undefined;
+    const failed = (error: unknown): void => this.#commitFailed(error, next, inboxSeen);
+    const submit = (effects: Effects): void => this.#submit(effects, (outcome) => this.#decided(outcome, next, inboxSeen), failed);
     try {
-      const effects = host.codec.sync
-        ? this.#speculation.effects(next, inboxSeen)
-        : await this.#speculation.sealedEffects(next, inboxSeen, host.codec, workflowId);
-      if (this.#birth !== undefined) {
-        const outcome = await host.commits.submit(this.#birth({ worker: host.worker, effects }));
-        this.#born(outcome);
-      } else {
-        const outcome = await host.commits.submit({ type: "turn", key: this.#key, epoch: this.#epoch, lastSeq: this.#lastSeq, effects });
-        this.#decided(outcome, next, inboxSeen);
-      }
+      if (codec.sync) submit(this.#speculation.effects(next, inboxSeen));
+      else this.#speculation.sealedEffects(next, inboxSeen, codec, this.machine.facts.id).then(submit).catch(failed);
     } catch (error) {
-      this.#commitFailed(error, next, inboxSeen);
+      failed(error);
+    }
+  }
+
+  #submit(effects: Effects, decided: (outcome: TurnOutcome) => void, failed: (error: unknown) => void): void {
+    const { commits, worker } = this.#host;
+    const guarded =
+      <T>(act: (outcome: T) => void) =>
+      (outcome: T): void => {
+        try {
+          act(outcome);
+        } catch (error) {
+          failed(error);
+        }
+      };
+    if (this.#birth !== undefined) {
+      commits.enqueue(
+        this.#birth({ worker, effects }),
+        guarded((outcome) => this.#born(outcome)),
+        failed,
+      );
+    } else {
+      const turn = { type: "turn", key: this.#key, epoch: this.#epoch, lastSeq: this.#lastSeq, effects } as const;
+      commits.enqueue<TurnOperation>(turn, guarded(decided), failed);
     }
   }
 
@@ -319,7 +335,7 @@ export class RunDriver {
         this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
         return this.#rewind();
       case "locked":
-        this.#host.runtime.setTimer(() => void this.#commit(next, inboxSeen), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
+        this.#host.runtime.setTimer(() => this.#commit(next, inboxSeen), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
         return;
       default:
         outcome satisfies never;
@@ -379,7 +395,7 @@ export class RunDriver {
     this.#epoch = claimed.epoch;
     const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
     if (appended > 0 && claimed.lastSeq === this.#lastSeq + appended) this.#committed({ owned: true, inboxCount: claimed.inboxCount });
-    else if (claimed.lastSeq === this.#lastSeq) void this.#commit(next, inboxSeen);
+    else if (claimed.lastSeq === this.#lastSeq) this.#commit(next, inboxSeen);
     else this.#finish("dropped", leaseLost);
   }
 
@@ -403,7 +419,7 @@ export class RunDriver {
     if (this.#birth !== undefined) return this.#bearUndriven();
     this.#bodies.abortAll(leaseLost);
     const dueAt = retryParkedAt(reason, this.#parkCount, this.#host.store.now());
-    void this.#commit({ state: "parked", reason, dueAt });
+    this.#commit({ state: "parked", reason, dueAt });
   }
 
   /** The first turn went wrong before the run was stored: store it without, so that it exists and is parked where everybody can see it. */

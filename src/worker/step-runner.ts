@@ -37,7 +37,7 @@ export class Body {
     const { runtime, timeoutMs, run } = this.#options;
     if (timeoutMs !== null) this.#timer = runtime.setTimer(() => this.#timeOut(timeoutMs), timeoutMs);
     const io = new BodyContext(this, this.#options);
-    runBody(() => void execute(run, io, (outcome) => this.#finish(outcome)));
+    runBody(() => execute(run, io, (outcome) => this.#finish(outcome)));
   }
 
   /** Fires the body's AbortSignal. Whoever aborts drops its outcome. */
@@ -86,15 +86,21 @@ class BodyContext implements StepContext {
   }
 }
 
-async function execute(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): Promise<void> {
-  let outcome: BodyOutcome;
+/** Not an async function: that would make a promise for every body, and most of the short ones need none. */
+function execute(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): void {
+  const failed = (error: unknown): void => finish({ ok: false, error });
+  let value: unknown;
   try {
-    const result = run(io);
-    outcome = { ok: true, value: isThenable(result) ? await result : result };
+    value = run(io);
+    if (isThenable(value)) {
+      Promise.resolve(value).then((settled) => finish({ ok: true, value: settled }), failed);
+      return;
+    }
   } catch (error) {
-    outcome = { ok: false, error };
+    failed(error);
+    return;
   }
-  finish(outcome);
+  finish({ ok: true, value });
 }
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
