@@ -122,8 +122,7 @@ onEveryBackend("activities", (lab) => {
       input: z.object({ n: z.coerce.number(), unit: z.string().default("mm") }),
     });
     const wf = workflow("w", async (ctx, n: string) => {
-      const given = await ctx.activity(strict, { n } as never).catch((error: unknown) => (error as { code: string }).code);
-      return given;
+      return ctx.activity(strict, { n }).catch((error: unknown) => (error as { code: string }).code);
     });
     const engine = await lab.launch({ workflows: [wf], activities: [strict] });
     expect(await lab.time.run(engine.execute(wf, "12"))).toBe(12);
@@ -145,7 +144,7 @@ onEveryBackend("activities", (lab) => {
   });
 
   it("refuse an input that cannot be stored at the call, and a result at the await", async () => {
-    const bad = activity("bad", (_: unknown): unknown => ({ deep: { fn: () => 1 } }));
+    const bad = activity("bad", (input: unknown): unknown => ({ input, deep: { fn: () => 1 } }));
     const wf = workflow("w", async (ctx) => {
       const texts: string[] = [];
       try {

@@ -226,7 +226,7 @@ onEveryBackend("code that does not fit", (lab) => {
   const changes: Record<string, (ctx: WorkflowContext) => Promise<unknown>> = {
     "asks for nothing where something was": async (ctx) => void (await ctx.receive(go)),
     "asks for more than there was": async (ctx) => void (await Promise.all([ctx.step("reserve", () => 1), ctx.step("more", () => 2)])),
-    "asks for another kind": async (ctx) => void (await ctx.sleep(5)),
+    "asks for another kind": (ctx) => ctx.sleep(5),
     "ends where it went on": async () => "ended",
     "throws where it went on": async () => {
       throw new Error("thrown");
@@ -238,7 +238,7 @@ onEveryBackend("code that does not fit", (lab) => {
       await engine.start(first, undefined, { id: "1" });
       await lab.waits(engine.get("1"), "message");
       const before = await engine.get("1").history();
-      const wrong = await lab.restart(engine, { workflows: [workflow("w", (ctx) => run(ctx))] });
+      const wrong = await lab.restart(engine, { workflows: [workflow<void, unknown>("w", (ctx) => run(ctx))] });
       await wrong.get("1").send(go, "x");
       await lab.time.until(async () => (await wrong.get("1").describe()).status === "parked");
       expect(await wrong.get("1").history()).toEqual(before);
@@ -248,7 +248,7 @@ onEveryBackend("code that does not fit", (lab) => {
   }
 
   it("goes on in another worker that has the code that fits", async () => {
-    const changed = workflow("w", async (ctx) => void (await ctx.sleep(1)));
+    const changed = workflow("w", (ctx) => ctx.sleep(1));
     const engine = await lab.launch({ workflows: [first] });
     await engine.start(first, undefined, { id: "1" });
     await lab.waits(engine.get("1"), "message");
@@ -344,9 +344,9 @@ onEveryBackend("a workflow that a worker does not have", (lab) => {
       crashCount: 0,
       parked: undefined,
     });
-    const other = await lab.launch({ workflows: [unknown] });
+    const able = await lab.launch({ workflows: [unknown] });
     await lab.waits(handle, "timer");
-    await lab.close(other);
+    await lab.close(able);
     await lab.time.advance(60_000);
     expect(await handle.describe()).toMatchObject({ status: "pending" });
     await lab.launch({ workflows: [unknown] });
