@@ -69,7 +69,11 @@ describe.runIf(server !== undefined)("faults", () => {
     void results.finally(() => (isDone = true)).catch(() => undefined);
     while (!isDone) {
       const sessions = await server.execute(`SELECT id FROM information_schema.processlist WHERE db = '${name}'`);
-      for (const { id, ID } of sessions) kills += await server.execute(`KILL ${String(id ?? ID)}`).then(() => 1, () => 0);
+      for (const { id, ID } of sessions)
+        kills += await server.execute(`KILL ${String(id ?? ID)}`).then(
+          () => 1,
+          () => 0,
+        );
     }
     expect(await results).toEqual(Array.from({ length: 200 }, (_, index) => sumOf(index)));
     expect(kills).toBeGreaterThan(5);
@@ -88,20 +92,26 @@ describe.runIf(server !== undefined)("faults", () => {
     await engine.close();
   });
 
-  test.each(["before", "after"] as const)("a commit that is cut off %s the server acts has an unknown outcome, which a re-claim resolves", async (when) => {
-    const { url } = await database();
-    const proxy = await mysqlProxy(url);
-    disposals.push(proxy.close);
-    const store = await open(proxy.url);
-    const run = await drive(store);
-    proxy.cutNext(when);
-    const failure = await store.apply([turnOf(run, driving)]).then(() => undefined, (error: unknown) => error);
-    expect(failure).toMatchObject({ name: "StoreFailure", outcome: "unknown", transient: true });
-    const claimed = await store.reclaimRun({ worker: run.worker, key: run.key, epoch: run.epoch });
-    expect(claimed).toMatchObject({ epoch: 2, lastSeq: when === "after" ? 2 : 1 });
-    // Whatever happened: the turn of the old epoch counts no more.
-    expect(await store.apply([turnOf(run, driving)])).toEqual([{ status: "fenced" }]);
-  });
+  test.each(["before", "after"] as const)(
+    "a commit that is cut off %s the server acts has an unknown outcome, which a re-claim resolves",
+    async (when) => {
+      const { url } = await database();
+      const proxy = await mysqlProxy(url);
+      disposals.push(proxy.close);
+      const store = await open(proxy.url);
+      const run = await drive(store);
+      proxy.cutNext(when);
+      const failure = await store.apply([turnOf(run, driving)]).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      expect(failure).toMatchObject({ name: "StoreFailure", outcome: "unknown", transient: true });
+      const claimed = await store.reclaimRun({ worker: run.worker, key: run.key, epoch: run.epoch });
+      expect(claimed).toMatchObject({ epoch: 2, lastSeq: when === "after" ? 2 : 1 });
+      // Whatever happened: the turn of the old epoch counts no more.
+      expect(await store.apply([turnOf(run, driving)])).toEqual([{ status: "fenced" }]);
+    },
+  );
 
   test("cut-off commits neither lose nor repeat anything that workflows see", { timeout: 60_000 }, async () => {
     const { url } = await database();
@@ -129,7 +139,11 @@ describe.runIf(server !== undefined)("faults", () => {
       const outcomes = await store.apply([turnOf(kept, driving), turnOf(free, driving), second, stale]);
       expect(outcomes.map(({ status }) => status)).toEqual(["locked", "committed", "locked", "fenced"]);
       // A message has to wait for the row; it is refused in the end, with nothing written.
-      await expect(store.apply([sendOf({ workflowId: "kept" }, "k")])).rejects.toMatchObject({ outcome: "none", transient: true, code: "backend_unavailable" });
+      await expect(store.apply([sendOf({ workflowId: "kept" }, "k")])).rejects.toMatchObject({
+        outcome: "none",
+        transient: true,
+        code: "backend_unavailable",
+      });
       await other.query("ROLLBACK");
     } finally {
       other.destroy();
@@ -145,18 +159,25 @@ describe.runIf(server !== undefined)("faults", () => {
   ])("%s is explained, without the password", async (_, change, code, text) => {
     const url = new URL((await database()).url);
     change(url);
-    const error: unknown = await mysql(url.href).open(runtime).then(() => undefined, (failure: unknown) => failure);
+    const error: unknown = await mysql(url.href)
+      .open(runtime)
+      .then(
+        () => undefined,
+        (failure: unknown) => failure,
+      );
     expect(isPerdureError(error) && error.code).toBe(code);
     expect(String(error)).toMatch(text);
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(password);
   });
 
   test.each([["not an address"], ["postgres://u@h/d"], ["mysql://u:secret-word@h"], [{}], [undefined]])("%j is no address", (target) => {
-    expect(() => mysql(target as string)).toThrowError(expect.objectContaining({ code: "invalid_argument", message: expect.not.stringContaining("secret-word") }));
+    expect(() => mysql(target as string)).toThrow(
+      expect.objectContaining({ code: "invalid_argument", message: expect.not.stringContaining("secret-word") }),
+    );
   });
 
   test.each([["1abc"], ["a-b"], ["a`; DROP TABLE x; --"], [""], ["x".repeat(41)]])("%j is no prefix", (prefix) => {
-    expect(() => mysql("mysql://u@h/d", { prefix })).toThrowError(expect.objectContaining({ code: "invalid_argument" }));
+    expect(() => mysql("mysql://u@h/d", { prefix })).toThrow(expect.objectContaining({ code: "invalid_argument" }));
   });
 
   test("a user without the right to create tables needs them made, and then no more than to read and write", async () => {
@@ -169,7 +190,10 @@ describe.runIf(server !== undefined)("faults", () => {
     const limited = new URL(url);
     limited.username = user;
     limited.password = "limited-pass";
-    await expect(mysql(limited.href).open(runtime)).rejects.toMatchObject({ code: "backend_failed", message: expect.stringContaining("mysqlSchema()") });
+    await expect(mysql(limited.href).open(runtime)).rejects.toMatchObject({
+      code: "backend_failed",
+      message: expect.stringContaining("mysqlSchema()"),
+    });
     const admin = await promiseMysql.createConnection({ uri: url, multipleStatements: true });
     await admin.query(mysqlSchema());
     admin.destroy();
@@ -223,7 +247,9 @@ describe.runIf(server !== undefined)("faults", () => {
     const pool = promiseMysql.createPool({ uri: url, charset: "LATIN1_SWEDISH_CI" });
     const store = await mysql(pool).open(runtime);
     const run = await drive(store, "é 😀");
-    expect(await store.apply([turnOf(run, driving, { events: [lineOf(2, { payload: '"ж 😀"' })] })])).toMatchObject([{ status: "committed" }]);
+    expect(await store.apply([turnOf(run, driving, { events: [lineOf(2, { payload: '"ж 😀"' })] })])).toMatchObject([
+      { status: "committed" },
+    ]);
     expect((await store.findRuns([{ workflowId: "é 😀" }]))[0]?.run.workflowId).toBe("é 😀");
     expect((await store.loadHistory({ key: run.key, fromSeq: 2, limit: 1 }))[0]?.payload).toBe('"ж 😀"');
     await store.close();

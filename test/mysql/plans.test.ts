@@ -2,7 +2,19 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { mysql } from "perdure/mysql";
 import { systemRuntime } from "../../src/platform/runtime.js";
-import { completed, driving, effectsOf, finishOf, idle, lineOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "../../src/testing/conformance/samples.js";
+import {
+  completed,
+  driving,
+  effectsOf,
+  finishOf,
+  idle,
+  lineOf,
+  sampleRun,
+  sendOf,
+  startOf,
+  taskOf,
+  turnOf,
+} from "../../src/testing/conformance/samples.js";
 import { mariadbServer } from "../support/mariadb-server.js";
 import promiseMysql from "mysql2/promise";
 
@@ -18,7 +30,8 @@ describe.runIf(server !== undefined)("plans", () => {
     const { url, drop } = await server.database();
     const store = await mysql(url).open(systemRuntime());
     const admin = await promiseMysql.createConnection(url);
-    const query = async (sql: string): Promise<readonly Record<string, unknown>[]> => (await admin.query(sql))[0] as Record<string, unknown>[];
+    const query = async (sql: string): Promise<readonly Record<string, unknown>[]> =>
+      (await admin.query(sql))[0] as Record<string, unknown>[];
     const readsSoFar = async (): Promise<number> => {
       const rows = await query("SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Handler_read%'");
       return rows.reduce((sum, row) => sum + Number(row["Value"]), 0);
@@ -91,7 +104,8 @@ describe.runIf(server !== undefined)("plans", () => {
         WHERE NOT EXISTS (SELECT 1 FROM perdure_history h WHERE h.run = r.id)`);
       expect(Number((await query("SELECT COUNT(*) AS n FROM perdure_run"))[0]?.["n"])).toBeGreaterThanOrEqual(size);
       const large = await everything();
-      for (const [what, count] of Object.entries(large)) expect(count, `${what} at ${size} runs, ${small[what]} rows with none`).toBeLessThan(3 * (small[what] ?? 0) + 40);
+      for (const [what, count] of Object.entries(large))
+        expect(count, `${what} at ${size} runs, ${small[what]} rows with none`).toBeLessThan(3 * (small[what] ?? 0) + 40);
     }
     admin.destroy();
     await store.close();

@@ -36,7 +36,14 @@ export interface MariadbOptions {
 
 const user = "perdure_test";
 export const password = "pass-word-that-no-log-may-show";
-const options = ["--no-defaults", "--skip-name-resolve", "--skip-log-bin", "--bind-address=127.0.0.1", "--innodb-log-file-size=64M", "--performance-schema=OFF"];
+const options = [
+  "--no-defaults",
+  "--skip-name-resolve",
+  "--skip-log-bin",
+  "--bind-address=127.0.0.1",
+  "--innodb-log-file-size=64M",
+  "--performance-schema=OFF",
+];
 
 /** @throws Error if there is no server to be had, which `CI=true` makes a failure; without it the caller is told by undefined, and the reader by one line. */
 export async function mariadbServer({ durable = false, own = false }: MariadbOptions = {}): Promise<MariadbServer | undefined> {
@@ -57,11 +64,16 @@ const binary = (name: string): string | undefined =>
 function install(): string | undefined {
   if (binary("mariadbd") !== undefined) return undefined;
   if (process.getuid?.() !== 0) return "it is not installed, and only root may install it";
-  if (binary("apt-get") === undefined) return "it is not installed, and there is no apt-get";
+  const aptGet = binary("apt-get");
+  if (aptGet === undefined) return "it is not installed, and there is no apt-get";
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  for (const args of [["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "mariadb-server"]]) {
-    const { status, stderr } = spawnSync("apt-get", args, { env, encoding: "utf8", timeout: 300_000 });
-    if (status !== 0 && args[0] === "install") return `apt-get could not install it (${stderr.trim().split("\n").at(-1) ?? "no reason given"})`;
+  for (const args of [
+    ["update", "-qq"],
+    ["install", "-y", "-qq", "--no-install-recommends", "mariadb-server"],
+  ]) {
+    const { status, stderr } = spawnSync(aptGet, args, { env, encoding: "utf8", timeout: 300_000 });
+    if (status !== 0 && args[0] === "install")
+      return `apt-get could not install it (${stderr.trim().split("\n").at(-1) ?? "no reason given"})`;
   }
   return binary("mariadbd") === undefined ? "apt-get installed it, but not where it is looked for" : undefined;
 }
@@ -77,14 +89,30 @@ async function startServer(durable: boolean): Promise<MariadbServer> {
     for (const path of [folder, data]) chownSync(path, uid, gid);
   }
   const asUser = isRoot ? ["--user=mysql"] : [];
-  execFileSync(binary("mariadb-install-db") ?? "mariadb-install-db", ["--no-defaults", ...asUser, `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"], { stdio: "pipe" });
+  execFileSync(
+    binary("mariadb-install-db") ?? "mariadb-install-db",
+    ["--no-defaults", ...asUser, `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"],
+    { stdio: "pipe" },
+  );
   const init = join(folder, "init.sql");
-  writeFileSync(init, `CREATE USER IF NOT EXISTS ${user}@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO ${user}@'%' WITH GRANT OPTION;\n`, { mode: 0o644 });
+  writeFileSync(
+    init,
+    `CREATE USER IF NOT EXISTS ${user}@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO ${user}@'%' WITH GRANT OPTION;\n`,
+    { mode: 0o644 },
+  );
   const port = await freePort();
   const log = join(folder, "log");
   // 2: safe in the hands of the operating system, and so safe from the death of the server's process. 0 would lose its last second.
   const flush = `--innodb-flush-log-at-trx-commit=${durable ? 1 : 2}`;
-  const args = [...options, ...asUser, flush, `--datadir=${data}`, `--socket=${join(folder, "socket")}`, `--port=${port}`, `--init-file=${init}`];
+  const args = [
+    ...options,
+    ...asUser,
+    flush,
+    `--datadir=${data}`,
+    `--socket=${join(folder, "socket")}`,
+    `--port=${port}`,
+    `--init-file=${init}`,
+  ];
   let child: ChildProcess | undefined;
   const endWithUs = (): void => void child?.kill("SIGKILL");
 

@@ -34,10 +34,10 @@ export async function mysqlProxy(target: string): Promise<MysqlProxy> {
         const when = armed;
         armed = undefined;
         cuts += 1;
-        if (when === "before") return void client.destroy();
+        if (when === "before") client.destroy();
         isCut = true;
       }
-      upstream.write(data);
+      if (!client.destroyed) upstream.write(data);
     });
     upstream.on("data", (data) => {
       // The answer is there, so the server has done it; the client never hears of it.

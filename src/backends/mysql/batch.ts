@@ -54,7 +54,10 @@ export async function loadBatch(work: Work, tables: Tables, names: Names, operat
   const wanted = wantedBy(operations);
   const found = await resolveTargets(work, tables, operations, wanted);
   const batch = await lockAll(work, tables, names, wanted, found);
-  await names.learn([...batch.runs.values()].map(({ name }) => name), work);
+  await names.learn(
+    [...batch.runs.values()].map(({ name }) => name),
+    work,
+  );
   const skipped = [...wanted.turns].filter((key) => !batch.runs.has(key));
   const existing = wanted.starts.filter((start) => !isNewStart(batch, start));
   if (skipped.length > 0) await readSkipped(work, tables, batch, skipped);
@@ -296,5 +299,8 @@ async function loadExisting(work: Work, tables: Tables, batch: Batch, wanted: Wa
   }
   await plan.run(work);
   for (const key of inOrder) batch.lockedRuns.delete(key);
-  await batch.names.learn([...batch.runs.values()].map(({ name }) => name), work);
+  await batch.names.learn(
+    [...batch.runs.values()].map(({ name }) => name),
+    work,
+  );
 }

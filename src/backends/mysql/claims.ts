@@ -1,5 +1,5 @@
 /** How workers come by runs and tasks, and what they hold. */
-import type { ClaimedRun, ClaimedTask, RunKey, Store, WorkerKey } from "../../backend/index.js";
+import type { ClaimedRun, ClaimedTask, RunKey, Store, TaskKey, WorkerKey } from "../../backend/index.js";
 import type { Lanes, Work } from "./lanes.js";
 import type { Names } from "./names.js";
 import {
@@ -44,27 +44,33 @@ interface Offer {
   readonly lots: readonly Lot[];
 }
 
-/** Which lots have anything with a time, and when: one look at the edge of each, whatever their sizes. */
-async function look(hall: Hall, worker: WorkerKey, select: (above: string) => readonly string[], above: number | null): Promise<Offer> {
+/** Which lots have anything with a time, and when: one statement and one look at the edge of each lot, whatever their sizes. */
+async function look(hall: Hall, worker: WorkerKey, select: Select, above: number | null): Promise<Offer> {
   const askedMs = hall.monotonicMs();
-  const edge = above === null ? "IS NOT NULL" : `> ${above}`;
-  const statements = [`SELECT ${nowSql}, (SELECT lease_until FROM ${hall.tables.worker} WHERE id=${worker})`, ...select(edge)];
-  const [clock, ...answers] = await hall.lanes.transact((work) => work.run(statements));
-  const [time, leaseUntil] = clock?.rows[0] ?? [];
-  const now = numberOf(time);
-  hall.noteTime(now, askedMs);
-  const lots = answers.flatMap(({ rows }) =>
-    rows.map(([lane, name, first]) => ({ lane: numberOf(lane), name: numberOf(name), first: numberOf(first) })),
-  );
-  return { now, isAlive: leaseUntil !== null && now < numberOf(leaseUntil), lots };
+  const edges = select(above === null ? "IS NOT NULL" : `> ${above}`);
+  const clock = `SELECT -1,${nowSql},(SELECT lease_until FROM ${hall.tables.worker} WHERE id=${worker})`;
+  const [answer] = await hall.lanes.transact((work) => work.run([[clock, ...edges].join(" UNION ALL ")]));
+  const offer = { now: 0, isAlive: false, lots: [] as Lot[] };
+  for (const [lane, name, first] of answer?.rows ?? []) {
+    if (numberOf(lane) >= 0) offer.lots.push({ lane: numberOf(lane), name: numberOf(name), first: numberOf(first) });
+    else {
+      offer.now = numberOf(name);
+      offer.isAlive = first !== null && offer.now < numberOf(first);
+    }
+  }
+  hall.noteTime(offer.now, askedMs);
+  return offer;
 }
+
+/** Queries for the lane, the name and the first time of each lot; `edge` narrows the times. */
+type Select = (edge: string) => readonly string[];
 
 const nextOf = ({ now, lots }: Offer): number | null => {
   const later = lots.flatMap(({ first }) => (first > now ? [first] : []));
   return later.length === 0 ? null : Math.min(...later);
 };
 
-async function nextDueAt(hall: Hall, worker: WorkerKey, select: (edge: string) => readonly string[], offer: Offer): Promise<number | null> {
+async function nextDueAt(hall: Hall, worker: WorkerKey, select: Select, offer: Offer): Promise<number | null> {
   // If nothing is due, the edges are what is next; else one has to look beyond what is due.
   return nextOf(offer.lots.every(({ first }) => first > offer.now) ? offer : await look(hall, worker, select, offer.now));
 }
@@ -74,7 +80,7 @@ export async function claimRuns(hall: Hall, options: ClaimRunsOptions): ReturnTy
   const { worker, limit, suspects } = options;
   const ids = await hall.names.idsOf(options.names);
   if (ids.length === 0) return { runs: [], nextDueAt: null };
-  const select = (edge: string): readonly string[] =>
+  const select: Select = (edge) =>
     pieces(ids).map(
       (piece) =>
         `SELECT lane, name, MIN(due_at) FROM ${tables.run} FORCE INDEX (due) WHERE lane IN (0,1,2,3) AND name IN (${piece.join(",")}) AND due_at ${edge} GROUP BY lane, name`,
@@ -133,7 +139,10 @@ async function takeRuns(
   worker: WorkerKey,
   rows: readonly RunRow[],
 ): Promise<readonly ClaimedRun[]> {
-  await names.learn(rows.map(({ name }) => name), work);
+  await names.learn(
+    rows.map(({ name }) => name),
+    work,
+  );
   const keys = pieces(rows.map(({ key }) => key));
   const answers = await work.commit([
     ...keys.map(
@@ -168,7 +177,7 @@ export async function claimTasks(hall: Hall, options: ClaimTasksOptions): Return
   const { worker, limit } = options;
   const ids = await names.idsOf(options.names);
   if (ids.length === 0) return { tasks: [], nextDueAt: null };
-  const select = (edge: string): readonly string[] =>
+  const select: Select = (edge) =>
     pieces(ids).map(
       (piece) =>
         `SELECT 0, name, MIN(claimable_at) FROM ${tables.task} FORCE INDEX (due) WHERE name IN (${piece.join(",")}) AND claimable_at ${edge} GROUP BY name`,
@@ -181,7 +190,10 @@ export async function claimTasks(hall: Hall, options: ClaimTasksOptions): Return
       : await hall.lanes.transact(async (work) => {
           await work.run(["START TRANSACTION"]);
           const rows = await lockDueTasks(work, tables, due, offer.now, limit);
-          await names.learn(rows.map((row) => numberOf(row[5])), work);
+          await names.learn(
+            rows.map((row) => numberOf(row[5])),
+            work,
+          );
           await work.commit([...takeTaskStatements(tables, worker, rows), "COMMIT"]);
           return rows.map((row) => taskOf(row, names));
         });
@@ -252,16 +264,15 @@ function taskOf(row: Row, names: Names): ClaimedTask {
 }
 
 export async function inspectOwned({ lanes, tables }: Hall, worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
-  const [runs, tasks] = await lanes.transact((work) =>
-    work.run([
-      `SELECT id, inbox_count, inbox_seen FROM ${tables.run} FORCE INDEX (owned) WHERE owner=${worker}`,
-      `SELECT id FROM ${tables.task} FORCE INDEX (owned) WHERE owner=${worker} ORDER BY id`,
-    ]),
-  );
-  return {
-    runs: (runs?.rows ?? []).map(([key, count, seen]) => ({ key: numberOf(key), inboxCount: numberOf(count), inboxSeen: numberOf(seen) })),
-    tasks: (tasks?.rows ?? []).map(([key]) => numberOf(key)),
-  };
+  const sql = `SELECT id, inbox_count, inbox_seen FROM ${tables.run} FORCE INDEX (owned) WHERE owner=${worker}
+UNION ALL SELECT id, NULL, NULL FROM ${tables.task} FORCE INDEX (owned) WHERE owner=${worker}`;
+  const [answer] = await lanes.transact((work) => work.run([sql]));
+  const owned: { runs: { key: RunKey; inboxCount: number; inboxSeen: number }[]; tasks: TaskKey[] } = { runs: [], tasks: [] };
+  for (const [key, count, seen] of answer?.rows ?? []) {
+    if (count === null) owned.tasks.push(numberOf(key));
+    else owned.runs.push({ key: numberOf(key), inboxCount: numberOf(count), inboxSeen: numberOf(seen) });
+  }
+  return owned;
 }
 
 export async function release({ lanes, tables }: Hall, { worker, runs, tasks }: Parameters<Store["release"]>[0]): Promise<void> {

@@ -29,7 +29,7 @@ export class Lanes {
   readonly #idle: Session[] = [];
   readonly #all = new Set<Session>();
   #opening = 0;
-  #waiting: { readonly resolve: (session: Session | undefined) => void; readonly reject: (error: Error) => void }[] = [];
+  readonly #waiting: { readonly resolve: (session: Session | undefined) => void; readonly reject: (error: Error) => void }[] = [];
   #closed = false;
 
   constructor(options: LanesOptions) {

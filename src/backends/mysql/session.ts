@@ -25,7 +25,7 @@ export class Session {
   #takesMany = true;
   #lost: unknown;
   #isLost = false;
-  #onLost: (() => void)[] = [];
+  readonly #onLost: (() => void)[] = [];
   /** Is this the server's own connection, or one that a pooler lends? Only then do session locks mean anything. */
   isDirect = false;
 
@@ -89,12 +89,12 @@ export class Session {
 
   #ask(sql: string, count: number, timeoutMs = 10_000): Promise<readonly Answer[]> {
     return new Promise((resolve, reject) => {
-      if (this.#isLost) return reject(this.#lost as Error);
+      if (this.#isLost) return reject(this.#lost);
       const timer = this.#runtime.setTimer(() => {
         // Whoever waits is told at once; the server notices that its client is gone.
         this.#lose(new NoAnswer(`no answer within ${timeoutMs} ms`));
         this.#connection.destroy();
-        reject(this.#lost as Error);
+        reject(this.#lost);
       }, timeoutMs);
       this.#connection.query({ sql, rowsAsArray: true }, (error, result) => {
         timer.cancel();
@@ -102,7 +102,7 @@ export class Session {
           return resolve(count === 1 ? [answerOf(result)] : (result as readonly unknown[]).map(answerOf));
         const { fatal } = error as { readonly fatal?: boolean };
         if (fatal === true) this.#lose(error);
-        reject(error as Error);
+        reject(error);
       });
     });
   }

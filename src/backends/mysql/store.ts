@@ -105,10 +105,8 @@ class MysqlStore implements Store {
   }
 
   renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
-    return this.#call(async ({ tables, monotonicMs, noteTime }) => {
-      const askedMs = monotonicMs();
-      const [renewed, clock] = await this.#parts.live.ask([renewStatement(tables, worker, leaseMs), `SELECT ${clockSql}`]);
-      noteTime(numberOf(clock?.rows[0]?.[0]) / 1000, askedMs);
+    return this.#call(async ({ tables }) => {
+      const [renewed] = await this.#parts.live.ask([renewStatement(tables, worker, leaseMs)]);
       return (renewed?.affected ?? 0) === 1;
     });
   }

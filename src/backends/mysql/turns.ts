@@ -112,7 +112,7 @@ function commitEffects(batch: Batch, changes: Changes, row: RunRow, effects: Eff
   for (const position of consumed) takeItem(batch, changes, row, position);
   row.inboxSeen = effects.inboxSeen;
   if (tasks.length + withdrawnTasks.length > 0) {
-    const commands = changes.tasks.get(row.key) ?? new Map();
+    const commands = changes.tasks.get(row.key) ?? new Map<number, NewTask | null>();
     changes.tasks.set(row.key, commands);
     for (const task of tasks) commands.delete(task.command);
     for (const task of tasks) commands.set(task.command, task);

@@ -47,15 +47,19 @@ async function findCasualties(hall: Hall, live: Liveness, self: WorkerKey | null
   let owners: WorkerKey[] = [];
   const read = async (): Promise<readonly LockState[]> => {
     const askedMs = hall.monotonicMs();
-    const [rows, runOwners, taskOwners] = await live.ask(casualtyStatements(hall.tables));
+    const [answer] = await live.ask([casualtyStatement(hall.tables)]);
     const states: LockState[] = [];
     workers = [];
-    for (const [key, isExpired, holder, time] of rows?.rows ?? []) {
+    owners = [];
+    for (const [key, time, isExpired, holder] of answer?.rows ?? []) {
+      if (time === null) {
+        owners.push(numberOf(key));
+        continue;
+      }
       hall.noteTime(numberOf(time), askedMs);
       workers.push({ key: numberOf(key), isExpired: numberOf(isExpired) !== 0 });
       states.push({ worker: numberOf(key), isHeld: holder !== null });
     }
-    owners = [...(runOwners?.rows ?? []), ...(taskOwners?.rows ?? [])].map(([owner]) => numberOf(owner));
     return states;
   };
   const dead = await live.findDead(read);
@@ -65,12 +69,11 @@ async function findCasualties(hall: Hall, live: Liveness, self: WorkerKey | null
   return { workers: gone, owners: [...new Set(owners)].filter((owner) => owner !== self && !living.has(owner)) };
 }
 
-/** The owners in an index, each found by one look: never a scan over all that they own. */
-export const casualtyStatements = (tables: Tables): readonly string[] => [
-  `SELECT id, lease_until<=${nowSql}, IS_USED_LOCK(lock_name), ${nowSql} FROM ${tables.worker} ORDER BY id`,
-  `SELECT owner FROM ${tables.run} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner`,
-  `SELECT owner FROM ${tables.task} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner`,
-];
+/** The workers, and the owners in each index, found by one look each: never a scan over all that they own. */
+const casualtyStatement = (tables: Tables): string =>
+  `SELECT id, ${nowSql}, lease_until<=${nowSql}, IS_USED_LOCK(lock_name) FROM ${tables.worker}
+UNION ALL SELECT owner, NULL, NULL, NULL FROM ${tables.run} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner
+UNION ALL SELECT owner, NULL, NULL, NULL FROM ${tables.task} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner`;
 
 export async function recover(
   hall: Hall,
