@@ -44,7 +44,7 @@ export function connectionOf(pool: MysqlPool): Promise<MysqlConnection> {
   return new Promise((resolve, reject) => {
     plain.getConnection((error: unknown, connection: MysqlConnection) => {
       if (error === null || error === undefined) resolve(connection);
-      else reject(error as Error);
+      else reject(error);
     });
   });
 }

@@ -11,11 +11,11 @@
  */
 import { createHash } from "node:crypto";
 import type { WorkerKey } from "../../backend/index.js";
-import type { Runtime, TimerHandle } from "../../platform/runtime.js";
-import { closed, gate } from "./lanes.js";
+import type { Runtime } from "../../platform/runtime.js";
 import type { Answer, Session } from "./session.js";
 import type { Source } from "./source.js";
 import { text } from "./sql.js";
+import { answerMaxMs, standingSession } from "./standing-session.js";
 
 export interface Liveness {
   /** The name of a worker's lock, on this server. */
@@ -37,7 +37,6 @@ export interface LockState {
 
 /** How long a lock must be free before it means a death: the time that a worker whose connection was cut needs to come back. */
 const graceMs = 100;
-const answerMaxMs = 5000;
 
 export interface LivenessOptions {
   readonly source: Source;
@@ -48,77 +47,46 @@ export interface LivenessOptions {
 
 export function liveness({ source, runtime, scope }: LivenessOptions): Liveness {
   const held = new Set<string>();
-  const connect = gate(runtime, source);
-  const short = (value: string, length: number): string => createHash("sha256").update(value).digest("hex").slice(0, length);
-  const scopeHash = short(scope, 12);
-  let opening: Promise<Session> | undefined;
-  let current: Session | undefined;
-  let seenHeld = new Set<WorkerKey>();
-  let timer: TimerHandle | undefined;
-  let isClosed = false;
-
-  const take = (session: Session, lockName: string): Promise<unknown> => session.run([`SELECT GET_LOCK(${text(lockName)},0)`], answerMaxMs);
-
-  const open = async (): Promise<Session> => {
-    const session = await connect();
-    if (isClosed) {
-      session.destroy();
-      throw closed();
-    }
-    seenHeld = new Set();
-    current = session;
-    session.onLost(() => {
-      if (current !== session) return;
-      current = undefined;
-      if (held.size > 0) comeBack(0);
-    });
-    for (const lockName of held) await take(session, lockName);
-    return session;
-  };
-  const ready = (): Promise<Session> => {
-    if (isClosed) return Promise.reject(closed());
-    if (current !== undefined && !current.isLost) return Promise.resolve(current);
-    opening ??= open().finally(() => (opening = undefined));
-    return opening;
-  };
-  /** Peers would take us for dead: come back without being asked. */
-  const comeBack = (failures: number): void => {
-    timer?.cancel();
-    if (isClosed) return;
-    timer = runtime.setTimer(() => void ready().catch(() => comeBack(failures + 1)), Math.min(1000, failures * 25));
-  };
-  const ask: Liveness["ask"] = async (statements) => (await ready()).run(statements, answerMaxMs);
+  const hash = (value: string, length: number): string => createHash("sha256").update(value).digest("hex").slice(0, length);
+  const scopeHash = hash(scope, 12);
+  /** The workers that were seen to hold their locks, by the connection that saw it. */
+  const seenHeld = new WeakMap<Session, Set<WorkerKey>>();
+  const take = (lockName: string): string => `SELECT GET_LOCK(${text(lockName)},0)`;
+  const standing = standingSession({
+    source,
+    runtime,
+    isNeeded: () => held.size > 0,
+    onOpen: async (session) => {
+      for (const lockName of held) await session.run([take(lockName)], answerMaxMs);
+    },
+  });
 
   return {
-    lockNameOf: (workerId) => `perdure:${scopeHash}:${short(workerId, 32)}`,
+    lockNameOf: (workerId) => `perdure:${scopeHash}:${hash(workerId, 32)}`,
     hold: async (lockName) => {
       held.add(lockName);
-      await take(await ready(), lockName);
+      await standing.ask([take(lockName)]);
     },
     release: async (lockName) => {
       held.delete(lockName);
-      if (current !== undefined && !current.isLost)
-        await current.run([`SELECT RELEASE_LOCK(${text(lockName)})`], answerMaxMs).catch(() => undefined);
+      // With the connection, if it is gone, the lock is gone.
+      if (standing.current() !== undefined) await standing.ask([`SELECT RELEASE_LOCK(${text(lockName)})`]).catch(() => undefined);
     },
-    ask,
+    ask: standing.ask,
     async findDead(read) {
       const first = await read();
-      const session = current;
+      const session = standing.current();
       if (session === undefined || !session.isDirect) return new Set();
-      for (const { worker, isHeld } of first) if (isHeld) seenHeld.add(worker);
-      const known = seenHeld;
+      const known = seenHeld.get(session) ?? new Set();
+      seenHeld.set(session, known);
+      for (const { worker, isHeld } of first) if (isHeld) known.add(worker);
       const isMissing = ({ worker, isHeld }: LockState): boolean => !isHeld && known.has(worker);
       if (!first.some(isMissing)) return new Set();
       await new Promise<void>((resolve) => void runtime.setTimer(resolve, graceMs));
       const second = await read();
       // Another connection has seen nothing yet.
-      return current === session ? new Set(second.filter(isMissing).map(({ worker }) => worker)) : new Set();
+      return standing.current() === session ? new Set(second.filter(isMissing).map(({ worker }) => worker)) : new Set();
     },
-    close() {
-      isClosed = true;
-      timer?.cancel();
-      current?.destroy();
-      current = undefined;
-    },
+    close: standing.close,
   };
 }

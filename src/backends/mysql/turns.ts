@@ -2,6 +2,7 @@
 import type {
   Effects,
   InboxItem,
+  NewTask,
   NextState,
   RunRecord,
   StartOperation,
