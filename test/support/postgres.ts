@@ -1,7 +1,7 @@
 // Where the tests of the PostgreSQL store find a server: the one of PERDURE_POSTGRES_URL, or one that they start for themselves.
 import pg from "pg";
-import { afterAll, beforeAll } from "vitest";
-import { startPostgres, type PostgresServer } from "../../scripts/postgres-server.mjs";
+import { afterAll, beforeAll, beforeEach } from "vitest";
+import { findPostgresPrograms, startPostgres, type PostgresServer } from "../../scripts/postgres-server.mjs";
 
 export interface TestServer {
   readonly url: string;
@@ -20,7 +20,17 @@ export function postgresServer(options: { readonly isOwn?: boolean; readonly set
   let own: PostgresServer | null = null;
   let client: pg.Client | undefined;
   let schemas = 0;
+  const isMissing = given === undefined && findPostgresPrograms() === undefined;
+  const isDemanded = process.env["CI"] !== undefined && process.env["CI"] !== "";
+  if (isMissing && !isDemanded) {
+    process.stderr.write(
+      "\n*** NO POSTGRESQL: these tests are skipped. Run npm ci, or set PERDURE_POSTGRES_URL or PERDURE_POSTGRES_BIN. ***\n\n",
+    );
+    beforeEach((context) => context.skip());
+    return { url: "", own: null, query: async () => [], schema: () => "", drop: async () => undefined };
+  }
   beforeAll(() => {
+    // Where there is none and one is demanded, this throws.
     if (given === undefined) own = startPostgres({ settings: options.settings ?? [] });
   });
   afterAll(async () => {

@@ -9,24 +9,42 @@ export interface DatabaseClock {
   now(): number;
   /** An answer with the server's time, between these two moments (monotonic). */
   enter(askedMs: number, receivedMs: number, time: number): void;
-  /** Runs a query that answers with the server's time among others. */
-  measure<Answer>(ask: () => Promise<Answer>, timeOf: (answer: Answer) => number): Promise<Answer>;
+  /** Asks the server. */
+  measure(): Promise<void>;
 }
 
-export function databaseClock(runtime: Runtime): DatabaseClock {
+/** The two clocks drift apart, and a machine that slept may have stopped one of them. */
+const freshMs = 30_000;
+
+/** @param ask for the server's time; called when the estimate has become old */
+export function databaseClock(runtime: Runtime, ask: () => Promise<number>): DatabaseClock {
   let offsetMs: number | undefined;
+  let measuredMs = 0;
+  let isAsking = false;
+
   const enter = (askedMs: number, receivedMs: number, time: number): void => {
     const [least, most] = [time - receivedMs, time - askedMs];
     offsetMs = offsetMs === undefined ? least : Math.min(most, Math.max(least, offsetMs));
+    measuredMs = receivedMs;
+  };
+  const measure = async (): Promise<void> => {
+    const asked = runtime.monotonicMs();
+    const time = await ask();
+    enter(asked, runtime.monotonicMs(), time);
   };
   return {
-    now: () => Math.floor(runtime.monotonicMs() + (offsetMs ?? 0)),
-    enter,
-    async measure(ask, timeOf) {
-      const asked = runtime.monotonicMs();
-      const answer = await ask();
-      enter(asked, runtime.monotonicMs(), timeOf(answer));
-      return answer;
+    now() {
+      const monotonicMs = runtime.monotonicMs();
+      if (monotonicMs - measuredMs > freshMs && !isAsking && offsetMs !== undefined) {
+        isAsking = true;
+        // Without an answer the old estimate is the best there is.
+        measure()
+          .catch(() => undefined)
+          .finally(() => (isAsking = false));
+      }
+      return Math.floor(monotonicMs + (offsetMs ?? 0));
     },
+    enter,
+    measure,
   };
 }

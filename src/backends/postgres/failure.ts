@@ -1,5 +1,5 @@
 import { StoreFailure } from "../../backend/index.js";
-import type { ErrorCode } from "../../errors.js";
+import { PerdureError, type ErrorCode } from "../../errors.js";
 
 interface Advice {
   readonly code: ErrorCode;
@@ -75,6 +75,9 @@ function decode(text: string): string {
  */
 export function toStoreFailure(error: unknown, sent: "nothing" | "read" | "write", mask: Mask): StoreFailure {
   if (error instanceof StoreFailure) return error;
+  // What opening a connection found out about the server. It may be another one next time, after a failover.
+  if (error instanceof PerdureError)
+    return new StoreFailure(error.code, error.message, { outcome: "none", transient: error.code !== "driver_missing" });
   const state = sqlStateOf(error);
   const advice =
     state === undefined

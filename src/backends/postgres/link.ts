@@ -49,11 +49,12 @@ export class Link {
   async query(statement: Statement, values: readonly unknown[], effect: "read" | "write"): Promise<PostgresResult> {
     const { mask } = this.#options;
     const session = await this.session();
-    const { client, isPooled } = session;
     const query: PostgresQuery = { text: statement.text, values: [...values], rowMode: "array", types };
     const timer = this.#watch(session);
     try {
-      return await (isPooled ? inTransaction(client, query) : client.query({ ...query, name: statement.name }));
+      return await session.use((client) =>
+        session.isPooled ? inTransaction(client, query) : client.query({ ...query, name: statement.name }),
+      );
     } catch (error) {
       if (isDisconnect(error)) this.#lose(session);
       throw toStoreFailure(error, effect, mask);
@@ -124,15 +125,16 @@ export class Link {
 
 /** Behind a transaction pooler, nothing that is set lasts longer than a transaction, and neither does a prepared statement. */
 async function inTransaction(client: PostgresClient, query: PostgresQuery): Promise<PostgresResult> {
-  const begun = client.query(`BEGIN; ${pinsOf("SET LOCAL")}`);
-  const answered = client.query(query);
-  const committed = client.query("COMMIT");
-  const [start, answer, end] = await Promise.allSettled([begun, answered, committed]);
-  if (start.status === "rejected") throw start.reason as Error;
-  if (answer.status === "rejected") throw answer.reason as Error;
-  if (end.status === "rejected") throw end.reason as Error;
+  await client.query(`BEGIN; ${pinsOf("SET LOCAL")}`);
+  let answer: PostgresResult;
+  try {
+    answer = await client.query(query);
+  } catch (error) {
+    await client.query("ROLLBACK").catch(() => undefined);
+    throw error;
+  }
+  const { command } = await client.query("COMMIT");
   // The COMMIT of a transaction that has failed is answered, successfully, with ROLLBACK.
-  if (end.value.command !== "COMMIT")
-    throw Object.assign(new Error("the transaction was rolled back"), { code: "40000", severity: "ERROR" });
-  return answer.value;
+  if (command !== "COMMIT") throw Object.assign(new Error("the transaction was rolled back"), { code: "40000", severity: "ERROR" });
+  return answer;
 }

@@ -22,7 +22,7 @@ export interface Liveness {
 }
 
 /** A row of a look: of a worker, or (with nulls) of an owner. */
-export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null, time: number];
+export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null];
 
 /** How long a lock must be missing. Longer than a lost connection takes to come back, shorter than two looks are apart. */
 const missingMs = 200;
@@ -32,8 +32,8 @@ export function liveness(lockClass: number): Liveness {
   /** Since when (monotonic) a worker's lock has been missing. */
   let missingSince = new Map<WorkerKey, number>();
 
-  const lockOn = async ({ client, isPooled }: Session, worker: WorkerKey): Promise<void> => {
-    if (!isPooled) await client.query(`SELECT pg_try_advisory_lock_shared(${lockClass}, ${worker})`);
+  const lockOn = async ({ use, isPooled }: Session, worker: WorkerKey): Promise<void> => {
+    if (!isPooled) await use((client) => client.query(`SELECT pg_try_advisory_lock_shared(${lockClass}, ${worker})`));
   };
 
   return {
@@ -50,7 +50,7 @@ export function liveness(lockClass: number): Liveness {
       ours.delete(worker);
       for (const { current } of links) {
         if (current === undefined || current.isPooled) continue;
-        await current.client.query(`SELECT pg_advisory_unlock_shared(${lockClass}, ${worker})`).catch(() => undefined);
+        await current.use((client) => client.query(`SELECT pg_advisory_unlock_shared(${lockClass}, ${worker})`)).catch(() => undefined);
       }
     },
     judge(seen, self, monotonicMs) {

@@ -78,8 +78,12 @@ interface FoundVersion {
 }
 
 async function readVersion(client: PostgresClient, schema: string): Promise<FoundVersion> {
-  const there = await client.query({ text: `SELECT to_regclass('"${schema}".migration') IS NOT NULL`, rowMode: "array" });
-  if ((there.rows as unknown[][])[0]?.[0] !== true) return { version: 0, oldestReader: 0 };
+  // Not to_regclass: within a transaction it goes by what the session knew when it began, before it waited for the lock.
+  const there = await client.query({
+    text: `SELECT 1 FROM pg_tables WHERE schemaname = '${schema}' AND tablename = 'migration'`,
+    rowMode: "array",
+  });
+  if (there.rows.length === 0) return { version: 0, oldestReader: 0 };
   const { rows } = await client.query({
     text: `SELECT coalesce(max(version), 0), coalesce(max(oldest_reader), 0) FROM "${schema}".migration`,
     rowMode: "array",

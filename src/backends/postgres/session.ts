@@ -7,6 +7,8 @@ export interface Session {
   readonly client: PostgresClient;
   /** Does something between here and the server hand out its connections by the transaction? Then nothing that belongs to a session can be used. */
   readonly isPooled: boolean;
+  /** Uses the client: at once if it can have several statements under way, else when those before have been answered. */
+  use<Result>(work: (client: PostgresClient) => Promise<Result>): Promise<Result>;
   onEnd(callback: () => void): void;
   /** Ends it in order. */
   close(): Promise<void>;
@@ -49,6 +51,17 @@ const settings: readonly string[] = [
 
 export const pinsOf = (command: "SET" | "SET LOCAL"): string => pins.map((pin) => `${command} ${pin};`).join(" ");
 
+/** Pipelining is an option of the client; without it, and for transactions of several statements, each use waits for the one before. */
+function turnstile(client: PostgresClient, isPooled: boolean): Session["use"] {
+  if (!isPooled && (client as { readonly pipeline?: unknown }).pipeline === true) return (work) => work(client);
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = last.then(() => work(client));
+    last = result.catch(() => undefined);
+    return result;
+  };
+}
+
 /** @param extra more settings, like `synchronous_commit = off` */
 export async function openSession({ source, applicationName }: SessionOptions, extra: readonly string[] = []): Promise<Session> {
   const session = typeof source === "string" ? await openOwn(source, applicationName) : await borrow(source);
@@ -80,9 +93,11 @@ async function openOwn(url: string, applicationName: string): Promise<Session> {
     connection?.stream?.destroy?.();
   };
   try {
+    const isPooled = await examine(client);
     return {
       client,
-      isPooled: await examine(client),
+      isPooled,
+      use: turnstile(client, isPooled),
       onEnd: (callback) => {
         client.on("error", callback);
         client.on("end", callback);
@@ -114,9 +129,11 @@ async function borrow(pool: PostgresPool): Promise<Session> {
   const ignore = (): void => {};
   client.on("error", ignore);
   try {
+    const isPooled = await examine(client);
     return {
       client,
-      isPooled: await examine(client),
+      isPooled,
+      use: turnstile(client, isPooled),
       onEnd: (callback) => {
         client.on("error", callback);
         client.on("end", callback);

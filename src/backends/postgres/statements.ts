@@ -19,7 +19,7 @@ const writes = (s: string) => ({
   register: `WITH fresh AS MATERIALIZED (SELECT nextval('${s}.worker_key_seq')::integer AS key)
     INSERT INTO ${s}.worker (key, worker_id, lease_until, locked_on)
     SELECT fresh.key, $1, ${nowMs} + $2::float8, CASE WHEN $3::boolean AND pg_try_advisory_lock_shared($4::integer, fresh.key) THEN ${startedAt} END
-    FROM fresh RETURNING key, ${nowMs}`,
+    FROM fresh RETURNING key`,
   renew: `UPDATE ${s}.worker SET lease_until = ${nowMs} + $2::float8, locked_on = CASE WHEN $3::boolean THEN ${startedAt} END
     WHERE key = $1::integer AND lease_until > ${nowMs} RETURNING ${nowMs}`,
   retire: `WITH gone AS (DELETE FROM ${s}.worker WHERE key = $1::integer) SELECT runs, tasks FROM ${s}.free_all_1($1::integer, false)`,
@@ -27,8 +27,8 @@ const writes = (s: string) => ({
       SELECT l.objid::bigint AS key FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $1::bigint
         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
     )
-    SELECT w.key, w.lease_until <= ${nowMs}, w.locked_on = ${startedAt} AND w.key NOT IN (SELECT l.key FROM locks l), ${nowMs} FROM ${s}.worker w
-    UNION ALL SELECT o.key, NULL, NULL, ${nowMs} FROM ${s}.owners_1() AS o(key)`,
+    SELECT w.key, w.lease_until <= ${nowMs}, w.locked_on = ${startedAt} AND w.key NOT IN (SELECT l.key FROM locks l) FROM ${s}.worker w
+    UNION ALL SELECT o.key, NULL, NULL FROM ${s}.owners_1() AS o(key)`,
   recover: `SELECT workers, runs, tasks FROM ${s}.recover_1($1::integer, $2::integer[])`,
 
   release: `WITH locked AS MATERIALIZED (
