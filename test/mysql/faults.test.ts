@@ -203,6 +203,28 @@ describe.runIf(server !== undefined)("faults", () => {
     await server.execute(`DROP USER ${user}@'%'`);
   });
 
+  test("a row that is too large for the server is refused by itself, before it is sent", async () => {
+    const { url } = await database();
+    const before = Number((await server.execute("SELECT @@GLOBAL.max_allowed_packet AS bytes"))[0]?.["bytes"]);
+    await server.execute("SET GLOBAL max_allowed_packet = 1048576");
+    try {
+      const store = await open(url);
+      const run = await drive(store);
+      const payload = JSON.stringify("ä".repeat(700_000));
+      const tooLarge = turnOf(run, driving, { events: [lineOf(2, { payload })] });
+      await expect(store.apply([tooLarge])).rejects.toMatchObject({
+        code: "backend_failed",
+        outcome: "none",
+        transient: false,
+        message: expect.stringContaining("max_allowed_packet"),
+      });
+      const fitting = turnOf(run, driving, { events: [lineOf(2, { payload: payload.slice(0, 400_000) })] });
+      expect(await store.apply([fitting])).toMatchObject([{ status: "committed" }]);
+    } finally {
+      await server.execute(`SET GLOBAL max_allowed_packet = ${before}`);
+    }
+  });
+
   test("tables of a newer perdure are left alone", async () => {
     const { url, name } = await database();
     await (await open(url)).close();

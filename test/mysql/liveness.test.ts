@@ -8,6 +8,7 @@ import type { Store } from "perdure/backend";
 import { systemRuntime } from "../../src/platform/runtime.js";
 import { driving, effectsOf, lineOf, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
 import { mariadbServer } from "../support/mariadb-server.js";
+import { mysqlProxy } from "../support/mysql-proxy.js";
 
 const server = await mariadbServer({ own: true });
 afterAll(() => server?.stop());
@@ -115,5 +116,21 @@ describe.runIf(server !== undefined)("liveness", () => {
     expect(await recovered(store, self, 500)).toMatchObject({ workers: 0, runs: 0 });
     await server.execute(`UPDATE ${name}.perdure_worker SET lease_until = 1 WHERE id = ${key}`);
     expect(await store.recover(self)).toEqual({ workers: 1, runs: 1, tasks: 0 });
+  });
+
+  test("behind a pooler, locks say nothing", async () => {
+    const { url, drop } = await server.database();
+    disposals.push(drop);
+    const proxy = await mysqlProxy(url, { isPooler: true });
+    disposals.push(proxy.close);
+    const store = await mysql(proxy.url).open(systemRuntime());
+    disposals.push(() => store.close());
+    const { worker: self } = await store.registerWorker({ workerId: "observer", leaseMs: hourMs });
+    const child = await worker(url, "w");
+    expect(await store.recover(self)).toEqual(none);
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+    expect(await recovered(store, self, 500)).toMatchObject({ workers: 0, runs: 0 });
   });
 });

@@ -11,7 +11,12 @@ export interface MysqlProxy {
   close(): Promise<void>;
 }
 
-export async function mysqlProxy(target: string): Promise<MysqlProxy> {
+export interface MysqlProxyOptions {
+  /** Tells clients another connection id than the server's, as a pooler does. Default false. */
+  readonly isPooler?: boolean;
+}
+
+export async function mysqlProxy(target: string, { isPooler = false }: MysqlProxyOptions = {}): Promise<MysqlProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let armed: "before" | "after" | undefined;
@@ -19,6 +24,7 @@ export async function mysqlProxy(target: string): Promise<MysqlProxy> {
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     let isCut = false;
+    let isGreeted = !isPooler;
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on("error", () => undefined);
@@ -41,6 +47,11 @@ export async function mysqlProxy(target: string): Promise<MysqlProxy> {
     });
     upstream.on("data", (data) => {
       // The answer is there, so the server has done it; the client never hears of it.
+      if (!isGreeted) {
+        isGreeted = true;
+        // Header (4 bytes), protocol (1), version (up to a zero), connection id.
+        data.writeUInt32LE(4_000_000_000, data.indexOf(0, 5) + 1);
+      }
       if (isCut) client.destroy();
       else client.write(data);
     });
