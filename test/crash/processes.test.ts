@@ -68,11 +68,11 @@ it("a killed worker's runs are taken over within a second, whatever the lease", 
   for (let round = 0; round < 7; round++) {
     const gate = join(site.folder, `gate ${round}`);
     const handle = await client.start(hold, gate);
-    await until(() => effectsOf(handle.id, "first").length === 1);
+    await until(() => effectsOf(handle.id, "first").length >= 1);
     const heir = await site.spawn(60_000);
     const killedAt = Date.now();
     driver.signal("SIGKILL");
-    await until(() => effectsOf(handle.id, "first").length === 2);
+    await until(() => effectsOf(handle.id, "first").length >= 2);
     tookMs.push(effectsOf(handle.id, "first")[1]!.at - killedAt);
     writeFileSync(gate, "");
     expect(await handle.result()).toEqual({ first: heir.pid, second: heir.pid });
@@ -84,12 +84,12 @@ it("a killed worker's runs are taken over within a second, whatever the lease", 
 
 it("a worker stopped beyond its lease writes nothing when it goes on", { timeout: 60_000 }, async () => {
   const gate = join(site.folder, "gate");
-  const zombie = await site.spawn(600);
+  const zombie = await site.spawn(1500);
   const handle = await client.start(hold, gate);
-  await until(() => effectsOf(handle.id, "first").length === 1);
+  await until(() => effectsOf(handle.id, "first").length >= 1);
   zombie.signal("SIGSTOP");
-  const heir = await site.spawn(600);
-  await until(() => effectsOf(handle.id, "first").length === 2);
+  const heir = await site.spawn(1500);
+  await until(() => effectsOf(handle.id, "first").length >= 2);
   // Both bodies may end now; that of the zombie as soon as it goes on.
   writeFileSync(gate, "");
   expect(await handle.result()).toEqual({ first: heir.pid, second: heir.pid });
@@ -109,12 +109,12 @@ it("a worker stopped beyond its lease writes nothing when it goes on", { timeout
 
 it("a worker stopped beyond its lease tells its bodies so", { timeout: 60_000 }, async () => {
   const gate = join(site.folder, "gate");
-  const zombie = await site.spawn(600);
+  const zombie = await site.spawn(1500);
   const handle = await client.start(hold, gate);
-  await until(() => effectsOf(handle.id, "first").length === 1);
+  await until(() => effectsOf(handle.id, "first").length >= 1);
   zombie.signal("SIGSTOP");
-  const heir = await site.spawn(600);
-  await until(() => effectsOf(handle.id, "first").length === 2);
+  const heir = await site.spawn(1500);
+  await until(() => effectsOf(handle.id, "first").length >= 2);
   zombie.signal("SIGCONT");
   await until(() => zombie.said.some((line) => line["aborted"] === "lease_lost"));
   writeFileSync(gate, "");
@@ -148,7 +148,7 @@ it("SIGTERM and close: what is in flight is recorded, the rest goes on elsewhere
   const gate = join(site.folder, "gate");
   const leaving = await site.spawn(60_000);
   const handle = await client.start(hold, gate);
-  await until(() => effectsOf(handle.id, "first").length === 1);
+  await until(() => effectsOf(handle.id, "first").length >= 1);
   const heir = await site.spawn(60_000);
   leaving.signal("SIGTERM");
   // It takes nothing new any more.
