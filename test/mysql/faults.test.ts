@@ -232,6 +232,25 @@ describe.runIf(server !== undefined)("faults", () => {
     await expect(mysql(url).open(runtime)).rejects.toMatchObject({ code: "backend_mismatch" });
   });
 
+  test("closing ends what is under way, and refuses what comes after", async () => {
+    const { url } = await database();
+    const store = await open(url);
+    const run = await drive(store);
+    const other = await promiseMysql.createConnection(url);
+    await other.query("START TRANSACTION");
+    await other.query(`SELECT id FROM perdure_run WHERE id = ${run.key} FOR UPDATE`);
+    const sent = store.apply([sendOf({ workflowId: "w" }, "k")]).catch((error: unknown) => error);
+    const isWaiting = async (): Promise<boolean> => {
+      const rows = await server.execute("SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'");
+      return rows.length > 0;
+    };
+    await expect.poll(isWaiting, { timeout: 5000, interval: 10 }).toBe(true);
+    await store.close();
+    expect(await sent).toMatchObject({ name: "StoreFailure", outcome: "none" });
+    await expect(store.findRuns([{ workflowId: "w" }])).rejects.toMatchObject({ code: "closed", outcome: "none" });
+    other.destroy();
+  });
+
   test("two applications share a database, apart", async () => {
     const { url } = await database();
     const [first, second] = [await open(url, { prefix: "one_" }), await open(url, { prefix: "two_" })];

@@ -11,8 +11,10 @@ export interface Answer {
   readonly insertId: number;
 }
 
-/** Thrown where the server did not answer in time. The connection is gone with it. */
-export class NoAnswer extends Error {}
+/** What those who wait for an answer get when the connection is lost without an error of the driver's. */
+class ConnectionLost extends Error {
+  readonly code = "CONNECTION_LOST";
+}
 
 /**
  * One connection with the settings that the store relies on. It belongs to the store alone as long as it lasts, also when it came from an application's pool:
@@ -26,6 +28,7 @@ export class Session {
   #lost: unknown;
   #isLost = false;
   readonly #onLost: (() => void)[] = [];
+  readonly #waiting = new Set<(error: unknown) => void>();
   /** Is this the server's own connection, or one that a pooler lends? Only then do session locks mean anything. */
   isDirect = false;
 
@@ -34,7 +37,7 @@ export class Session {
     this.#runtime = runtime;
     const lose = (error: unknown): void => this.#lose(error);
     connection.on("error", lose);
-    connection.on("end", () => lose(new Error("the connection was closed")));
+    connection.on("end", () => lose(new ConnectionLost("the connection was closed")));
   }
 
   get isLost(): boolean {
@@ -83,7 +86,7 @@ export class Session {
   }
 
   destroy(): void {
-    this.#lose(new Error("the connection was closed"));
+    this.#lose(new ConnectionLost("the connection was closed"));
     this.#connection.destroy();
   }
 
@@ -91,18 +94,25 @@ export class Session {
     return new Promise((resolve, reject) => {
       if (this.#isLost) return reject(this.#lost);
       const timer = this.#runtime.setTimer(() => {
-        // Whoever waits is told at once; the server notices that its client is gone.
-        this.#lose(new NoAnswer(`no answer within ${timeoutMs} ms`));
+        // The server notices that its client is gone, and rolls back.
+        this.#lose(new ConnectionLost(`no answer within ${timeoutMs} ms`));
         this.#connection.destroy();
-        reject(this.#lost);
       }, timeoutMs);
-      this.#connection.query({ sql, rowsAsArray: true }, (error, result) => {
+      const fail = (error: unknown): void => {
         timer.cancel();
-        if (error === null || error === undefined)
-          return resolve(count === 1 ? [answerOf(result)] : (result as readonly unknown[]).map(answerOf));
-        const { fatal } = error as { readonly fatal?: boolean };
-        if (fatal === true) this.#lose(error);
+        this.#waiting.delete(fail);
         reject(error);
+      };
+      this.#waiting.add(fail);
+      this.#connection.query({ sql, rowsAsArray: true }, (error, result) => {
+        if (error !== null && error !== undefined) {
+          const { fatal } = error as { readonly fatal?: boolean };
+          if (fatal === true) this.#lose(error);
+          return fail(error);
+        }
+        timer.cancel();
+        this.#waiting.delete(fail);
+        resolve(count === 1 ? [answerOf(result)] : (result as readonly unknown[]).map(answerOf));
       });
     });
   }
@@ -111,6 +121,8 @@ export class Session {
     if (this.#isLost) return;
     this.#isLost = true;
     this.#lost = error;
+    // The driver forgets those who wait when a connection is destroyed.
+    for (const fail of [...this.#waiting]) fail(error);
     for (const callback of this.#onLost.splice(0)) callback();
   }
 }
