@@ -30,7 +30,7 @@ export const activityQueue: Workload = {
   title: "queued activities, two workers",
   backends: ["sqlite"],
   async run(bench) {
-    const runCount = bench.quick ? 50 : 200;
+    const runCount = bench.quick ? 40 : 200;
     const workers = [bench.spawn("worker"), bench.spawn("worker")];
     await Promise.all(workers.map((each) => each.hear("ready")));
     const client = await connect({ backend: bench.openBackend() });

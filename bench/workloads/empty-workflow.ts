@@ -13,7 +13,7 @@ export const emptyWorkflow: Workload = {
   backends: ["sqlite", "memory"],
   async run(bench) {
     const single = bench.quick ? 200 : 500;
-    const many = bench.quick ? 4_000 : 20_000;
+    const many = bench.quick ? 3_000 : 20_000;
     const engine = await launch({ backend: bench.openBackend(), workflows: [empty] });
     const execute = (index: number): Promise<number> => engine.execute(empty, index);
     await inFlight(1_000, 100, execute);

@@ -43,7 +43,7 @@ export const fourProcesses: Workload = {
   title: "two workers and two clients in four processes on one file, 10,000 starts",
   backends: ["sqlite"],
   async run(bench) {
-    const starts = bench.quick ? 1_500 : 5_000;
+    const starts = bench.quick ? 1_000 : 5_000;
     const workers = [bench.spawn("worker"), bench.spawn("worker")];
     await Promise.all(workers.map((each) => each.hear("ready")));
     const elapsed = stopwatch();

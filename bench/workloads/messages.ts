@@ -16,9 +16,9 @@ export const messages: Workload = {
   title: "message to wake-up, within a process and across two",
   backends: ["sqlite", "memory"],
   async run(bench) {
-    const total = bench.quick ? 100 : 300;
+    const [warmUp, total] = bench.quick ? [20, 60] : [50, 300];
     const engine = await launch({ backend: bench.openBackend(), workflows: [waiting] });
-    await sample(engine, 50, "warm-up");
+    await sample(engine, warmUp, "warm-up");
     const near = await sample(engine, total, "near");
     await engine.close();
     const figures = { wakeP50Ms: median(near.wakes), wakeP99Ms: percentile(near.wakes, 0.99), answerP50Ms: median(near.answers) };
@@ -26,7 +26,7 @@ export const messages: Workload = {
     const worker = bench.spawn("worker");
     await worker.hear("ready");
     const client = await connect({ backend: bench.openBackend() });
-    await sample(client, 50, "far-warm-up");
+    await sample(client, warmUp, "far-warm-up");
     const far = await sample(client, total, "far");
     await client.close();
     await worker.stop();

@@ -17,7 +17,7 @@ export const sleepers: Workload = {
   title: "10,000 sleeping workflows (or --sleepers N)",
   backends: ["sqlite", "memory"],
   async run(bench) {
-    const idleMs = bench.quick ? 3_000 : 8_000;
+    const idleMs = bench.quick ? 2_000 : 8_000;
     const { backend, counts } = counted(bench.openBackend());
     const engine = await launch({ backend, workflows: [sleep] });
     // Some of them first: compiled code and caches belong to the idle worker that the growth is measured against.
