@@ -19,7 +19,7 @@ const targets = {
   // Tools see the package as its users do, through dist, so that a change of the package is a change of their input.
   tools: {
     project: "tsconfig.tools.json",
-    inputs: ["bench", "demo", "sim", "examples", "test/fixtures", "dist"],
+    inputs: ["bench", "failover", "demo", "sim", "examples", "test/fixtures", "test/support", "dist"],
     out: "build",
   },
 };
