@@ -41,7 +41,8 @@ async function run(options: Options): Promise<void> {
   const parent = options.folder ?? tmpdir();
   mkdirSync(parent, { recursive: true });
   const base = mkdtempSync(join(parent, "perdure-bench-"));
-  process.on("exit", () => rmSync(base, { recursive: true, force: true }));
+  // With retries: processes that have just lost their parent may still be writing.
+  process.on("exit", () => rmSync(base, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
   process.once("SIGINT", () => process.exit(130));
   process.once("SIGTERM", () => process.exit(143));
   process.stderr.write(`${describeMachine(base)}\n`);
