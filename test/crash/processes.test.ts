@@ -26,26 +26,24 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTi
 const effectsOf = (run: string, what: string) => site.effects().filter((effect) => effect.run === run && effect.what === what);
 
 it("workers killed at random moments: every run finishes, every step is recorded once", { timeout: 60_000 }, async () => {
-  const steps = 60;
+  const steps = 90;
   const runs = 30;
-  const kills = 10;
+  let kills = 0;
   const workers: WorkerProcess[] = [await site.spawn(), await site.spawn()];
   const handles = await Promise.all(Array.from({ length: runs }, (_, n) => client.start(pipeline, steps, { id: `run ${n}` })));
   let finished = false;
   const results = Promise.all(handles.map((handle) => handle.result())).finally(() => (finished = true));
   results.catch(() => undefined);
-  let inTheMiddle = 0;
-  for (let kill = 0; kill < kills; kill++) {
+  while (!finished && kills < 12) {
     // A random moment and no condition. Not sooner: a run whose process dies again and again before it gets on is taken for the cause.
     await pause(100 + Math.random() * 200);
-    const victim = kill % 2;
+    const victim = kills++ % 2;
     workers[victim]?.signal("SIGKILL");
-    if (!finished) inTheMiddle++;
     await workers[victim]?.ended;
     workers[victim] = await site.spawn();
   }
   expect(await results).toEqual(Array.from({ length: runs }, () => (steps * (steps + 1)) / 2 + 1000));
-  expect(inTheMiddle).toBeGreaterThanOrEqual(kills / 2);
+  expect(kills).toBeGreaterThanOrEqual(4);
   const executed = new Set(site.effects().map(({ run, what }) => `${run} ${what}`));
   for (const handle of handles) {
     const history = await handle.history();
