@@ -7,7 +7,7 @@ import { inputHash } from "../codec/input-hash.js";
 import { parseDuration } from "../core/duration.js";
 import { engineVersion, isTerminal, readEnvelope } from "../core/events.js";
 import { checkName } from "../core/names.js";
-import { PerdureError } from "../errors.js";
+import { isPerdureError, PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
 import type { GroupCommit } from "../worker/group-commit.js";
 import { fieldOfEvent, payloadFields } from "../worker/payload-fields.js";
@@ -221,8 +221,8 @@ export class ClientCore {
           operation,
         });
       } catch (error) {
-        if (!isUnknownOutcome(error)) throw error;
-        // It may be stored, and then it is this worker's. The start finds itself by its run id.
+        // A worker that lost its lease or closes before the commit has not stored it; after it, it may be stored and this worker's. It finds itself by its run id.
+        if (!isUnknownOutcome(error) && !isPerdureError(error, "lease_lost") && !isPerdureError(error, "shutdown")) throw error;
         const outcome = await this.#persist(() => commits.submit(operation(null)));
         if (outcome.status === "exists" && outcome.run.runId === start.run.runId) await worker.reclaim(outcome.run.key, outcome.run.epoch);
         else worker.onRunsDue();
@@ -273,8 +273,10 @@ export class ClientCore {
   async #deliver(target: RunTarget, id: string, item: InboxItem, dedupeKey: string): Promise<void> {
     const { commits, worker } = this.#options;
     let unknown = false;
+    let claimFor: SendOperation["claimFor"] = null;
     const outcome = await this.#persist(async () => {
-      const operation: SendOperation = { type: "send", target, item, dedupeKey, claimFor: worker?.claimFor() ?? null };
+      claimFor = worker?.claimFor() ?? null;
+      const operation: SendOperation = { type: "send", target, item, dedupeKey, claimFor };
       try {
         return await commits.submit(operation);
       } catch (error) {
@@ -284,7 +286,7 @@ export class ClientCore {
     });
     switch (outcome.status) {
       case "sent":
-        if (outcome.claimed !== null) worker?.takeUp(outcome.claimed);
+        if (outcome.claimed !== null) worker?.takeUp(outcome.claimed, (claimFor as SendOperation["claimFor"])?.worker ?? 0);
         else if (outcome.owner !== null && outcome.owner === worker?.worker) worker.notice(outcome.key, outcome.position);
         return;
       case "duplicate":

@@ -16,6 +16,7 @@ import { ClientCore } from "./client-core.js";
 import type { WorkflowRef } from "./definition-types.js";
 import { checkOptions } from "./define-checks.js";
 import { ResultWaiters } from "./result-waiters.js";
+import { safeLogger } from "./safe-logger.js";
 import { parseInput } from "./schema.js";
 import type { Args } from "./shape-types.js";
 
@@ -84,7 +85,7 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
   try {
     await worker.start();
   } catch (error) {
-    guard.close();
+    await worker.stop(0);
     await parts.store.close();
     throw error;
   }
@@ -113,7 +114,7 @@ async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Par
       'The option backend is missing or is not a backend. Give one, for example sqlite("app.db") from "perdure/sqlite".',
     );
   }
-  const logger = options.logger ?? consoleLogger;
+  const logger = safeLogger(options.logger ?? consoleLogger);
   const codec = codecChain(jsonCodec({ errors: options.errors ?? [], limits: options.limits ?? {} }), options.codec ?? []);
   const store = await options.backend.open(runtime);
   const onTrouble = (failure: Error, attempt: number): void => {

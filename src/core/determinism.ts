@@ -66,6 +66,22 @@ export function ambientUse(use: { readonly call: string; readonly instead: strin
   };
 }
 
+/** The code does not stop although every operation is refused: left alone it would keep the process from everything else, for ever. */
+export function endless(kind: string, name: string, refusal: Error, stack: string | undefined): Divergence {
+  const message = `The workflow asks for ${kind} "${name}" again and again although it is refused: ${refusal.message}`;
+  const where = userFrames(stack);
+  return {
+    message,
+    report: [
+      message,
+      "",
+      "A loop catches the error and goes on. Throw it on (it has the code cancelled, or that of the timeout), or leave the loop; clean up inside of ctx.shield.",
+      "The run is parked, nothing was written. It goes on by itself when a worker starts whose code is put right.",
+      ...(where === "" ? [] : ["", "The call:", where]),
+    ].join("\n"),
+  };
+}
+
 /** Something happened outside of a turn: the code awaited something that perdure does not know. */
 export function foreignAwait(did: string, stack: string | undefined): Divergence {
   const message = `The workflow ${did} after waiting for something that is not durable (a promise, timer or callback that did not come from ctx).`;

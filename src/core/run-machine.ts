@@ -14,7 +14,8 @@ import type { WorkflowContext } from "../api/context-types.js";
 import { CancelledError, isPerdureError, PerdureError, TimeoutError } from "../errors.js";
 import type { Command } from "./commands.js";
 import { recordOf } from "./commands.js";
-import { foreignAwait, mismatch, type Divergence } from "./determinism.js";
+import { endless, foreignAwait, mismatch, type Divergence } from "./determinism.js";
+import { DueTimes } from "./due-times.js";
 import type { CommandRecord, TurnEvent } from "./events.js";
 import { Scope } from "./scope.js";
 import { SeededRandom } from "./seeded-random.js";
@@ -82,6 +83,9 @@ export interface TurnResult {
   readonly outcome: TurnState;
 }
 
+/** Code that asks so often within one turn for what a cancel refuses does it in a loop that would never let go of the process. */
+const refusalsMax = 1000;
+
 const ignore = (): void => {};
 const noCommands: readonly Command[] = [];
 const noLogs: readonly LogLine[] = [];
@@ -93,8 +97,8 @@ export class RunMachine {
   readonly uuids: SeededRandom;
   /** What the code waits for, in command order. */
   readonly pending = new Map<number, Pending>();
-  /** The numbers among them that have a due time, and those that wait for messages: the driver asks for these after every turn. */
-  readonly timed = new Set<number>();
+  /** Those among them that have a due time, and the numbers of those that wait for messages: the driver asks for these after every turn. */
+  readonly timed = new DueTimes();
   readonly receivers = new Set<number>();
   /** Time of the current event, in ms: what `ctx.now()` answers. */
   nowMs = 0;
@@ -111,6 +115,8 @@ export class RunMachine {
   #logs: LogLine[] | undefined;
   #outcome: { readonly threw: boolean; readonly value: unknown } | undefined;
   #divergence: Divergence | undefined;
+  /** How many operations were refused in this turn. */
+  #refusals = 0;
   #cancelError: Error | undefined;
 
   constructor(options: MachineOptions) {
@@ -145,6 +151,7 @@ export class RunMachine {
     this.#commands = [];
     this.#withdrawn = undefined;
     this.#logs = undefined;
+    this.#refusals = 0;
     switch (event.kind) {
       case "started":
         return this.#start(event.input);
@@ -186,6 +193,12 @@ export class RunMachine {
     return result;
   }
 
+  /** Asked when there is no event to deliver: why the code can never go on, if so. Freezes it then. */
+  stalled(): Divergence | undefined {
+    if (this.#divergence === undefined && this.seq > 0) this.#checkStall();
+    return this.#divergence;
+  }
+
   /** Freezes the run: from now on its code is left waiting for ever, and the driver parks it. */
   freeze(divergence: Divergence): void {
     if (this.#divergence !== undefined) return;
@@ -215,6 +228,10 @@ export class RunMachine {
         )
       : scope.cancelled;
     if (refusal !== undefined) {
+      if (++this.#refusals > refusalsMax) {
+        this.freeze(endless(command.kind, command.name, refusal, new Error("here").stack));
+        return new Promise<T>(ignore);
+      }
       const refused = Promise.reject<T>(refusal);
       refused.catch(ignore);
       return refused;
@@ -263,8 +280,8 @@ export class RunMachine {
 
   /** Ends a scope: what it left behind is cancelled, so that nothing of it runs on unseen. */
   closeScope(scope: Scope): void {
-    scope.close();
-    if (this.pending.size > 0) this.#rejectAll(scope.family(), new CancelledError("The scope that started this operation has ended."));
+    const family = scope.close();
+    this.#rejectAll(family, new CancelledError("The scope that started this operation has ended."));
   }
 
   /** May the code use ctx now? If not, the run is frozen, or the caller is told that it is inside a step body. */
@@ -351,7 +368,8 @@ export class RunMachine {
   #add(pending: Pending): void {
     const { number, kind, dueAt } = pending.command;
     this.pending.set(number, pending);
-    if (dueAt !== null) this.timed.add(number);
+    pending.scope.pending++;
+    if (dueAt !== null) this.timed.add(number, dueAt);
     if (kind === "receive") this.receivers.add(number);
   }
 
@@ -359,7 +377,8 @@ export class RunMachine {
     const pending = this.pending.get(number);
     if (pending === undefined) return undefined;
     this.pending.delete(number);
-    this.timed.delete(number);
+    pending.scope.pending--;
+    this.timed.remove(number);
     this.receivers.delete(number);
     return pending;
   }
@@ -400,6 +419,10 @@ export class RunMachine {
   }
 
   #rejectAll(scopes: ReadonlySet<Scope>, error: Error): void {
+    // Most scopes end with nothing left: looking through all that the run waits for would cost n² for n of them side by side.
+    let left = 0;
+    for (const scope of scopes) left += scope.pending;
+    if (left === 0) return;
     for (const [number, pending] of [...this.pending]) {
       if (!scopes.has(pending.scope)) continue;
       this.withdraw(number);
@@ -411,9 +434,12 @@ export class RunMachine {
     const recorded = this.#recorded?.[this.#recordedIndex];
     if (recorded !== undefined) {
       this.freeze(mismatch({ number: this.nextNumber, seq: this.seq, recorded, actual: undefined, stack: undefined }));
-    } else if (this.#outcome === undefined && this.pending.size === 0 && !more && !this.#root.listened) {
+    } else if (!more) this.#checkStall();
+  }
+
+  #checkStall(): void {
+    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened)
       this.freeze(foreignAwait("went on waiting", undefined));
-    }
   }
 
   #turnState(): TurnState {

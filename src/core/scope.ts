@@ -11,15 +11,17 @@ export class Scope {
   closed = false;
   /** Counts the operations that were started through it: a scope that used none of its own ctx is a mistake. */
   used = 0;
-  readonly #children: Scope[] = [];
+  /** How many of them it waits for. */
+  pending = 0;
+  readonly #children = new Set<Scope>();
   #controller: AbortController | undefined;
-  #listeners = 0;
+  readonly #listeners = new Set<unknown>();
 
   constructor(parent: Scope | undefined, shielded: boolean) {
     this.parent = parent;
     this.shielded = shielded;
     if (parent !== undefined) {
-      parent.#children.push(this);
+      parent.#children.add(this);
       parent.used++;
       if (!shielded) this.cancelled = parent.cancelled;
     }
@@ -31,10 +33,15 @@ export class Scope {
       this.#controller = new AbortController();
       const signal = this.#controller.signal;
       const add = signal.addEventListener.bind(signal);
+      const remove = signal.removeEventListener.bind(signal);
       // Someone who listens is reached by a cancel: such code does not wait for nothing.
       signal.addEventListener = (...parameters: Parameters<typeof add>) => {
-        this.#listeners++;
+        this.#listeners.add(parameters[1]);
         add(...parameters);
+      };
+      signal.removeEventListener = (...parameters: Parameters<typeof remove>) => {
+        this.#listeners.delete(parameters[1]);
+        remove(...parameters);
       };
       if (this.cancelled !== undefined) this.#controller.abort(this.cancelled);
     }
@@ -42,7 +49,7 @@ export class Scope {
   }
 
   get listened(): boolean {
-    return (this.#listeners > 0 && this.cancelled === undefined) || this.#children.some((child) => child.listened);
+    return (this.#listeners.size > 0 && this.cancelled === undefined) || [...this.#children].some((child) => child.listened);
   }
 
   /** Marks this scope and those below it, except behind shields, in the order in which they were opened; answers those that were not cancelled before. */
@@ -52,24 +59,21 @@ export class Scope {
     return reached;
   }
 
-  /** This scope and those below it, except behind shields. */
-  family(): Set<Scope> {
-    const family = new Set<Scope>([this]);
-    // A set visits what is added while it is walked.
-    for (const scope of family) for (const child of scope.#children) if (!child.shielded) family.add(child);
-    return family;
-  }
-
   /** Fires the listeners. Separate from `cancel`: every scope is marked before any user code runs. */
   abort(): void {
     this.#controller?.abort(this.cancelled);
   }
 
-  close(): void {
-    this.closed = true;
-    if (this.parent === undefined) return;
-    const siblings = this.parent.#children;
-    siblings.splice(siblings.indexOf(this), 1);
+  /** Ends this scope and those below it, except behind shields, and answers them: code that was left behind in one must not go on unseen. */
+  close(): Set<Scope> {
+    const family = new Set<Scope>([this]);
+    // A set visits what is added while it is walked.
+    for (const scope of family) {
+      scope.closed = true;
+      for (const child of scope.#children) if (!child.shielded) family.add(child);
+    }
+    if (this.parent !== undefined) this.parent.#children.delete(this);
+    return family;
   }
 
   #collect(error: Error, reached: Scope[]): void {

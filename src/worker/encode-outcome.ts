@@ -1,5 +1,6 @@
 import type { Payload } from "../backend/records.js";
 import type { Codec, PayloadContext } from "../codec/codec.js";
+import { PerdureError } from "../errors.js";
 import type { BodyOutcome } from "./step-runner.js";
 
 /** What a body gave, as text and as it is stored. */
@@ -8,6 +9,8 @@ export interface EncodedOutcome {
   readonly payload: Payload;
   /** For a failure: the error as it was thrown, for the retry policy to judge. */
   readonly failure: { readonly error: unknown } | undefined;
+  /** Set if the codec chain failed, so that there is nothing to store: the body must run again. */
+  readonly unsealed?: { readonly error: unknown };
 }
 
 export interface EncodeOutcomeOptions {
@@ -18,11 +21,10 @@ export interface EncodeOutcomeOptions {
   readonly context: PayloadContext;
   /** Called at once where the codec can. */
   readonly done: (encoded: EncodedOutcome) => void;
-  readonly onTrouble: (message: string, error: unknown) => void;
 }
 
 /** Encodes what a body gave. A value that cannot be encoded is a failure of its body: it is told where it was awaited, and the run goes on. */
-export function encodeOutcome({ codec, outcome, what, context, done, onTrouble }: EncodeOutcomeOptions): void {
+export function encodeOutcome({ codec, outcome, what, context, done }: EncodeOutcomeOptions): void {
   let text: string;
   let failure: EncodedOutcome["failure"];
   try {
@@ -36,10 +38,13 @@ export function encodeOutcome({ codec, outcome, what, context, done, onTrouble }
   else void sealOutcome(text);
 
   async function sealOutcome(open: string): Promise<void> {
+    let payload: Payload = "";
+    let unsealed: EncodedOutcome["unsealed"];
     try {
-      done({ text: open, payload: await codec.seal(open, context), failure });
-    } catch (error) {
-      onTrouble(`${what} could not be sealed by the codec chain; its body will run again.`, error);
+      payload = await codec.seal(open, context);
+    } catch (cause) {
+      unsealed = { error: new PerdureError("internal", `The codec chain could not seal ${what}: ${String(cause)}`, { cause }) };
     }
+    done({ text: open, payload, failure, ...(unsealed === undefined ? {} : { unsealed }) });
   }
 }

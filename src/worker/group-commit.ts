@@ -46,7 +46,7 @@ export class GroupCommit {
     return new Promise<Outcome<O>>((resolve, reject) => this.enqueue(operation, resolve, reject));
   }
 
-  /** The same with callbacks, which must not throw: for what is done with every step, where promises would be a tenth of the engine's cost. */
+  /** The same with callbacks; `reject` is also told what `resolve` throws. For what is done with every step, where promises would be a tenth of the engine's cost. */
   enqueue<O extends Operation>(operation: O, resolve: (outcome: Outcome<O>) => void, reject: (error: unknown) => void): void {
     this.#waiting.push({ operation, resolve: resolve as (outcome: Outcome) => void, reject });
     this.#start();
@@ -87,7 +87,7 @@ export class GroupCommit {
     for (let attempt = 1; ; attempt++) {
       try {
         const outcomes = await this.#options.store.apply(batch.map((member) => member.operation));
-        for (const [index, member] of batch.entries()) member.resolve(outcomes[index] as Outcome);
+        for (const [index, member] of batch.entries()) tell(member, outcomes[index] as Outcome);
         return;
       } catch (error) {
         const failure =
@@ -120,6 +120,15 @@ export class GroupCommit {
   #pause(delayMs: number): Promise<void> {
     const { runtime } = this.#options;
     return new Promise((resolve) => void runtime.setTimer(resolve, delayMs * (0.5 + runtime.random()), { keepAlive: true }));
+  }
+}
+
+/** The commit has happened: what one member makes of it must not look like its failure to the others. */
+function tell(member: Member, outcome: Outcome): void {
+  try {
+    member.resolve(outcome);
+  } catch (error) {
+    member.reject(error);
   }
 }
 

@@ -56,11 +56,12 @@ export function chooseEvent(sources: Sources): ChosenEvent | undefined {
 export function nextTime(
   machine: RunMachine,
   deadlineAt: number | null,
-  ...retryTimes: readonly ReadonlyMap<number, number>[]
+  retryAt: number | undefined,
+  laterRetries: Iterable<number>,
 ): number | null {
-  let next = machine.cancelRequested ? Infinity : (deadlineAt ?? Infinity);
-  for (const number of machine.timed) next = Math.min(next, machine.pending.get(number)?.command.dueAt ?? Infinity);
-  for (const times of retryTimes) for (const time of times.values()) next = Math.min(next, time);
+  const endsAt = machine.cancelRequested ? Infinity : (deadlineAt ?? Infinity);
+  let next = Math.min(endsAt, machine.timed.first()?.dueAt ?? Infinity, retryAt ?? Infinity);
+  for (const time of laterRetries) next = Math.min(next, time);
   return next === Infinity ? null : next;
 }
 
@@ -133,9 +134,10 @@ function takeOutcome(sources: Sources, item: Mail, at: number): ChosenEvent | "d
 
 function fromArrivals(sources: Sources): ChosenEvent | undefined {
   for (let arrival = sources.arrivals.shift(); arrival !== undefined; arrival = sources.arrivals.shift()) {
-    const { command, text, payload, failure } = arrival;
+    const { command, text, payload, failure, unsealed } = arrival;
     const pending = sources.machine.pending.get(command);
     if (pending === undefined || pending.attempt !== arrival.attempt) continue;
+    if (unsealed !== undefined) throw unsealed.error;
     const at = Math.max(sources.now, sources.lastAt);
     const common = { payload, position: undefined, arrival };
     if (failure === undefined) {
@@ -160,10 +162,9 @@ function fromTime(sources: Sources): ChosenEvent | undefined {
   const { machine, now, lastAt, deadlineAt } = sources;
   let due: { readonly at: number; readonly command: number | undefined } | undefined;
   if (deadlineAt !== null && deadlineAt <= now && !machine.cancelRequested) due = { at: deadlineAt, command: undefined };
-  for (const number of machine.timed) {
-    const at = machine.pending.get(number)?.command.dueAt ?? Infinity;
-    if (at <= now && (due === undefined || at < due.at)) due = { at, command: number };
-  }
+  const first = machine.timed.first();
+  if (first !== undefined && first.dueAt <= now && (due === undefined || first.dueAt < due.at))
+    due = { at: first.dueAt, command: first.number };
   if (due === undefined) return undefined;
   // Never early: the event's time is at least the due time, whatever this process's clock says.
   const at = Math.max(now, lastAt, due.at);

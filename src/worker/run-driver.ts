@@ -14,11 +14,11 @@
 import type { Effects, Outcome, StartOperation, TurnOperation, TurnOutcome } from "../backend/operations.js";
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
 import { CancelledError, PerdureError } from "../errors.js";
-import { recordOf } from "../core/commands.js";
 import { historyEventsMax } from "../core/defaults.js";
-import { envelopeOf, writeEnvelope } from "../core/events.js";
+import { writeEnvelope } from "../core/events.js";
 import type { RunMachine, TurnResult } from "../core/run-machine.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
+import type { Birth } from "./birth.js";
 import type { DriverHost } from "./driver-host.js";
 import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
 import { payloadFields } from "./payload-fields.js";
@@ -26,6 +26,9 @@ import { Speculation } from "./speculation.js";
 import { StepBodies } from "./step-bodies.js";
 import type { Body } from "./step-runner.js";
 import { StoreFailure } from "../backend/failures.js";
+
+/** So many turns are committed together at most: a larger commit would hold up the event loop, and everybody else's. */
+const turnsMax = 500;
 
 /** How a driver is done with its run. `idle`: given up with a machine that may be kept warm. */
 export type DriverEnd = "idle" | "ended" | "parked" | "dropped";
@@ -57,9 +60,11 @@ export class RunDriver {
   #timer: { cancel(): void } | undefined;
   #chosen: ChosenEvent | undefined;
   /** The start that this driver is the eager part of, until it is committed. */
-  #birth: ((eager: StartOperation["eager"]) => StartOperation) | undefined;
-  #onBorn: ((outcome: Outcome<StartOperation>) => void) | undefined;
-  #onUnborn: ((error: unknown) => void) | undefined;
+  #birth: Birth | undefined;
+  /** Has that start been handed to the store? From then on only the store's answer counts. */
+  #submitted = false;
+  /** What this process cannot read of the run: it is parked for it. */
+  #trouble: { readonly error: unknown } | undefined;
   /** Given up, if the next commit gets through, until this time (null: until something arrives); undefined: not given up. */
   #idleUntil: number | null | undefined;
   #busy = false;
@@ -115,24 +120,18 @@ export class RunDriver {
     this.#lastAt = lastAt;
     this.#parkCount = claimed.parkCount;
     this.#over = false;
-    this.#bodies.retryTimes.clear();
+    this.#trouble = undefined;
+    this.#bodies.forgetRetries();
     this.addMail(mail, claimed.inboxCount);
     this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
 
   /** Runs the first turn of a run that is not in the store yet. */
-  bear(options: {
-    readonly operation: (eager: StartOperation["eager"]) => StartOperation;
-    readonly mail: readonly Mail[];
-    readonly onBorn: (outcome: Outcome<StartOperation>) => void;
-    readonly onUnborn: (error: unknown) => void;
-  }): void {
-    this.#birth = options.operation;
-    this.#onBorn = options.onBorn;
-    this.#onUnborn = options.onUnborn;
-    this.#mail.push(...options.mail);
-    this.#inboxSeen = options.mail.length - 1;
+  bear(birth: Birth): void {
+    this.#birth = birth;
+    this.#mail.push(...birth.mail);
+    this.#inboxSeen = birth.mail.length - 1;
     this.#inboxCount = this.#inboxSeen;
     this.wake();
   }
@@ -174,13 +173,13 @@ export class RunDriver {
   beginTurn(): boolean {
     if (this.#over) return false;
     try {
-      if (this.machine.divergence !== undefined) {
-        this.#park(divergedReason(this.machine.divergence));
-        return false;
-      }
-      this.#chosen = this.#choose();
+      if (this.#trouble !== undefined) throw this.#trouble.error;
+      this.#chosen = this.machine.divergence === undefined ? this.#choose() : undefined;
       if (this.#chosen === undefined) {
-        this.#settle();
+        // Mail that no receiver waits for is not an event at hand: code that has nothing else to come waits for something foreign.
+        const divergence = this.machine.stalled();
+        if (divergence === undefined) this.#settle();
+        else this.#park(divergedReason(divergence));
         return false;
       }
       this.machine.begin(this.#chosen.event, this.#nextSeq, undefined);
@@ -202,7 +201,7 @@ export class RunDriver {
       this.#record(chosen, result);
       switch (result.outcome.state) {
         case "waiting":
-          return this.#host.schedule(this);
+          return this.#speculation.events.length < turnsMax ? this.#host.schedule(this) : this.#commit(driving);
         case "completed":
           return this.#end("completed", result.outcome.result);
         case "failed":
@@ -229,19 +228,8 @@ export class RunDriver {
 
   /** Notes a turn as speculation, to be committed. */
   #record(chosen: ChosenEvent, result: TurnResult): void {
-    const speculation = this.#speculation;
+    this.#speculation.record(this.#nextSeq, chosen, result, this.machine.pending);
     this.#lastAt = chosen.event.at;
-    const withdrawn = result.withdrawn.map(({ number }) => number);
-    const envelope = envelopeOf(chosen.event, result.commands.map(recordOf), withdrawn);
-    speculation.events.push({ seq: this.#nextSeq, at: chosen.event.at, event: writeEnvelope(envelope), payload: chosen.payload });
-    if (chosen.position !== undefined) speculation.consumed.push(chosen.position);
-    if (chosen.arrival !== undefined) speculation.addArrival(chosen.arrival);
-    speculation.addLogs(result.logs);
-    for (const command of result.withdrawn) speculation.withdraw(command);
-    for (const command of result.commands) {
-      if (this.machine.pending.has(command.number)) speculation.enter(command);
-    }
-    if (chosen.retried !== undefined) speculation.retry(chosen.retried);
   }
 
   // Commits. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +247,7 @@ export class RunDriver {
   }
 
   #nextTime(): number | null {
-    return nextTime(this.machine, this.#deadlineAt, this.#bodies.retryTimes, this.#speculation.stepRetries);
+    return nextTime(this.machine, this.#deadlineAt, this.#bodies.retryTimes.first()?.dueAt, this.#speculation.stepRetries.values());
   }
 
   #end(status: "completed" | "failed" | "cancelled", text: string): void {
@@ -278,7 +266,10 @@ export class RunDriver {
     const { codec } = this.#host;
     this.#idleUntil = next.state === "idle" ? next.dueAt : undefined;
     const failed = (error: unknown): void => this.#commitFailed(error, next, inboxSeen);
-    const submit = (effects: Effects): void => this.#submit(effects, (outcome) => this.#decided(outcome, next, inboxSeen), failed);
+    const submit = (effects: Effects): void => {
+      // While it was sealed the run may have been dropped.
+      if (!this.#over) this.#submit(effects, (outcome) => this.#decided(outcome, next, inboxSeen), failed);
+    };
     try {
       if (codec.sync) submit(this.#speculation.effects(next, inboxSeen));
       else this.#speculation.sealedEffects(next, inboxSeen, codec, this.machine.facts.id).then(submit).catch(failed);
@@ -289,31 +280,18 @@ export class RunDriver {
 
   #submit(effects: Effects, decided: (outcome: TurnOutcome) => void, failed: (error: unknown) => void): void {
     const { commits, worker } = this.#host;
-    const guarded =
-      <T>(act: (outcome: T) => void) =>
-      (outcome: T): void => {
-        try {
-          act(outcome);
-        } catch (error) {
-          failed(error);
-        }
-      };
     if (this.#birth !== undefined) {
-      commits.enqueue(
-        this.#birth({ worker, effects }),
-        guarded((outcome) => this.#born(outcome)),
-        failed,
-      );
+      this.#submitted = true;
+      commits.enqueue(this.#birth.operation({ worker, effects }), (outcome) => this.#born(outcome), failed);
     } else {
       const turn = { type: "turn", key: this.#key, epoch: this.#epoch, lastSeq: this.#lastSeq, effects } as const;
-      commits.enqueue<TurnOperation>(turn, guarded(decided), failed);
+      commits.enqueue<TurnOperation>(turn, decided, failed);
     }
   }
 
   #born(outcome: Outcome<StartOperation>): void {
-    const onBorn = this.#onBorn;
+    const birth = this.#birth;
     this.#birth = undefined;
-    this.#onUnborn = undefined;
     if (outcome.status === "exists") {
       this.#finish("dropped", () => new PerdureError("lease_lost", "A run with this id was already there."));
     } else if (!this.#over) {
@@ -321,7 +299,7 @@ export class RunDriver {
       this.#epoch = 1;
       this.#committed(outcome);
     }
-    onBorn?.(outcome);
+    birth?.onBorn(outcome);
   }
 
   #decided(outcome: TurnOutcome, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
@@ -355,7 +333,7 @@ export class RunDriver {
       host.onEnded(this, done.storedTerminal);
       return this.#finish("ended", () => new CancelledError("The run has ended."));
     }
-    for (const [number, retryAt] of done.stepRetries) this.#bodies.retryTimes.set(number, retryAt);
+    for (const [number, retryAt] of done.stepRetries) this.#bodies.retryTimes.add(number, retryAt);
     this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
@@ -363,22 +341,28 @@ export class RunDriver {
     if (host.draining)
       return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
     for (const command of done.steps) this.#bodies.start(command);
+    this.#bodies.startDue();
     this.#host.schedule(this);
     if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
   }
 
   #commitFailed(error: unknown, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
     // Also of a driver that was dropped meanwhile: whoever started the run waits for the answer.
-    if (this.#birth !== undefined) {
-      this.#onUnborn?.(error);
+    const birth = this.#birth;
+    if (birth !== undefined) {
+      this.#birth = undefined;
+      birth.onUnborn(error);
       return this.#finish("dropped", leaseLost);
     }
     if (this.#over) return;
     if (error instanceof StoreFailure && error.outcome === "unknown") {
       void this.#resolveUnknown(next, inboxSeen);
-    } else {
+    } else if (next.state === "parked" || (error instanceof StoreFailure && error.transient)) {
       this.#host.onTrouble(`A commit of run ${this.machine.facts.id} was refused; the run is given up and will be tried again.`, error);
       this.#giveBack();
+    } else {
+      // Given up it would be due at once, and run its bodies again only to be refused again.
+      this.#park(errorReason(error));
     }
   }
 
@@ -388,9 +372,11 @@ export class RunDriver {
    */
   async #resolveUnknown(next: TurnOperation["effects"]["next"], inboxSeen: number): Promise<void> {
     const host = this.#host;
-    const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }));
+    const claimed = await host
+      .persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }))
+      .catch((error: unknown) => host.onTrouble(`It is not known what became of a commit of run ${this.machine.facts.id}.`, error));
     if (this.#over) return;
-    // Not ours any more: fenced, or given up, parked or ended by that very commit.
+    // Not ours any more: fenced, or given up, parked or ended by that very commit. Or there is no knowing: the worker gives back what nobody here drives.
     if (claimed === null || claimed === undefined) return this.#finish("dropped", leaseLost);
     this.#epoch = claimed.epoch;
     const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
@@ -403,6 +389,7 @@ export class RunDriver {
   #rewind(): void {
     const arrivals = [...this.#speculation.arrivals, ...this.#arrivals];
     this.#over = true;
+    this.#armTimer(null);
     void this.#host.reload(this, arrivals, this.#bodies.handOver());
   }
 
@@ -426,15 +413,16 @@ export class RunDriver {
   #bearUndriven(): void {
     const birth = this.#birth;
     if (birth === undefined) return;
-    this.#host.commits.submit(birth(null)).then(
+    this.#submitted = true;
+    this.#host.commits.submit(birth.operation(null)).then(
       (outcome) => {
         this.#finish("dropped", leaseLost);
-        this.#onBorn?.(outcome);
+        birth.onBorn(outcome);
         this.#host.onRunsDue();
       },
       (error: unknown) => {
         this.#finish("dropped", leaseLost);
-        this.#onUnborn?.(error);
+        birth.onUnborn(error);
       },
     );
   }
@@ -443,7 +431,9 @@ export class RunDriver {
     const host = this.#host;
     const key = this.#key;
     this.#finish("dropped", leaseLost);
-    void host.persistently(() => host.store.release({ worker: host.worker, runs: [key], tasks: [] }));
+    host
+      .persistently(() => host.store.release({ worker: host.worker, runs: [key], tasks: [] }))
+      .catch((error: unknown) => host.onTrouble(`Run ${this.machine.facts.id} could not be given back; trying again.`, error));
   }
 
   // Bodies, mail and time. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -457,11 +447,17 @@ export class RunDriver {
 
   #fetchMail(): void {
     const above = this.#inboxSeen;
-    void this.#host.readMail(this, above).then((mail) => {
-      if (this.#over || mail === undefined) return;
-      this.addMail(mail, above);
-      this.wake();
-    });
+    this.#host.readMail(this, above).then(
+      (mail) => {
+        if (this.#over || mail === undefined) return;
+        this.addMail(mail, above);
+        this.wake();
+      },
+      (error: unknown) => {
+        this.#trouble = { error };
+        this.wake();
+      },
+    );
   }
 
   /** A driver whose bodies are in flight also waits for its timers and the next attempts of its steps. */
@@ -472,7 +468,8 @@ export class RunDriver {
     const { runtime, store } = this.#host;
     this.#timer = runtime.setTimer(
       () => {
-        if (this.#over) return;
+        // A run that is about to be given up begins nothing; one that goes on looks again after its commit.
+        if (this.#over || this.#busy) return;
         this.#bodies.startDue();
         this.wake();
       },
@@ -484,8 +481,8 @@ export class RunDriver {
     if (this.#over) return;
     this.#over = true;
     this.#busy = false;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#armTimer(null);
+    if (!this.#submitted) this.#birth?.onUnborn(reason());
     if (this.#bodies.size > 0) this.#bodies.abortAll(reason);
     this.#host.onFinished(this, end, this.#idleUntil);
   }

@@ -62,7 +62,7 @@ export class RunIntake {
   }
 
   /** Drives runs that were claimed under the lease `worker`, unless it is lost before they are loaded: then whoever finds them without a living owner goes on. */
-  async take(claimed: readonly ClaimedRun[], worker = this.#options.host.worker): Promise<void> {
+  async take(claimed: readonly ClaimedRun[], worker: WorkerKey): Promise<void> {
     if (claimed.length === 0) return;
     const { host, warm, onSettled } = this.#options;
     const taken = claimed.map((run) => ({ run, driver: warm.take(run) }));
@@ -90,9 +90,12 @@ export class RunIntake {
     const { runId } = driver.machine.facts;
     const inheritance: Inheritance = { arrivals: [...arrivals], bodies: new Map(bodies) };
     this.#reloading.set(runId, inheritance);
-    const claimed = await host.persistently(() => host.store.reclaimRun({ worker: host.worker, key: driver.key, epoch: driver.epoch }));
+    const { worker } = host;
+    const claimed = await host
+      .persistently(() => host.store.reclaimRun({ worker, key: driver.key, epoch: driver.epoch }))
+      .catch((error: unknown) => host.onTrouble(`Run ${driver.machine.facts.id} could not be read again; it will be tried anew.`, error));
     forget();
-    if (claimed !== null && claimed !== undefined) await this.take([claimed]);
+    if (claimed !== null && claimed !== undefined) await this.take([claimed], worker);
     // Taken out by the driver that was loaded. Still there: somebody else has the run now.
     if (!this.#reloading.delete(runId)) return;
     const reason = new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");

@@ -1,9 +1,10 @@
 import type { Effects, NextState } from "../backend/operations.js";
 import type { HistoryRecord, NewTask, Payload } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
-import type { ActivityCommand, Command, StepCommand } from "../core/commands.js";
-import type { LogLine, Pending } from "../core/run-machine.js";
-import type { Arrival } from "./next-event.js";
+import { recordOf, type ActivityCommand, type Command, type StepCommand } from "../core/commands.js";
+import { envelopeOf, writeEnvelope } from "../core/events.js";
+import type { LogLine, Pending, TurnResult } from "../core/run-machine.js";
+import type { Arrival, ChosenEvent } from "./next-event.js";
 import { payloadFields } from "./payload-fields.js";
 import { writeTaskOptions } from "./task-options.js";
 
@@ -56,27 +57,33 @@ export class Speculation {
     return this.#arrivals ?? none;
   }
 
-  addLogs(lines: readonly LogLine[]): void {
-    if (lines.length > 0) (this.#logs ??= []).push(...lines);
+  /** Notes the turn that took `chosen` as line `seq`. `pending`: what the code waits for after it. */
+  record(seq: number, chosen: ChosenEvent, result: TurnResult, pending: ReadonlyMap<number, Pending>): void {
+    const { event, payload, position, arrival, retried } = chosen;
+    const withdrawn = result.withdrawn.map(({ number }) => number);
+    const envelope = envelopeOf(event, result.commands.map(recordOf), withdrawn);
+    this.events.push({ seq, at: event.at, event: writeEnvelope(envelope), payload });
+    if (position !== undefined) this.consumed.push(position);
+    if (arrival !== undefined) (this.#arrivals ??= []).push(arrival);
+    if (result.logs.length > 0) (this.#logs ??= []).push(...result.logs);
+    for (const command of result.withdrawn) this.#withdraw(command);
+    for (const command of result.commands) if (pending.has(command.number)) this.#enter(command);
+    if (retried !== undefined) this.#retry(retried);
   }
 
-  addArrival(arrival: Arrival): void {
-    (this.#arrivals ??= []).push(arrival);
-  }
-
-  enter(command: Command): void {
+  #enter(command: Command): void {
     if (command.kind === "step") this.steps.push(command);
     else if (command.kind === "activity") (this.#tasks ??= []).push({ command, attempt: 1, dueAt: 0 });
   }
 
   /** The next attempt of a step or activity. */
-  retry(pending: Pending): void {
+  #retry(pending: Pending): void {
     const { command, attempt, retryAt } = pending;
     if (command.kind === "step") (this.#stepRetries ??= new Map()).set(command.number, retryAt ?? 0);
     else if (command.kind === "activity") (this.#tasks ??= []).push({ command, attempt, dueAt: retryAt ?? 0 });
   }
 
-  withdraw(command: Command): void {
+  #withdraw(command: Command): void {
     // Entered and cancelled since the last commit: nobody else has heard of it.
     const step = this.steps.findIndex((one) => one.number === command.number);
     if (step >= 0) this.steps.splice(step, 1);

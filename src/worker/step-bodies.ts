@@ -1,4 +1,5 @@
 import type { StepCommand } from "../core/commands.js";
+import { DueTimes } from "../core/due-times.js";
 import type { RunMachine } from "../core/run-machine.js";
 import type { DriverHost } from "./driver-host.js";
 import { encodeOutcome } from "./encode-outcome.js";
@@ -9,7 +10,7 @@ import { Body } from "./step-runner.js";
 /** The step bodies of one run that are in flight here, and the times at which the next attempts of others begin. */
 export class StepBodies {
   /** When the next attempt of a step begins, in ms, by command number. */
-  readonly retryTimes = new Map<number, number>();
+  retryTimes = new DueTimes();
   readonly #host: DriverHost;
   readonly #machine: RunMachine;
   #bodies = new Map<number, Body>();
@@ -29,16 +30,22 @@ export class StepBodies {
     const now = this.#host.store.now();
     for (const [number, { command, retryAt }] of this.#machine.pending) {
       if (command.kind !== "step" || this.#bodies.has(number) || arrivals.some((arrival) => arrival.command === number)) continue;
-      if (retryAt !== null && retryAt > now) this.retryTimes.set(number, retryAt);
+      if (retryAt !== null && retryAt > now) this.retryTimes.add(number, retryAt);
       else this.start(command);
     }
+  }
+
+  /** Another process may have made these attempts; what is pending after a claim tells. */
+  forgetRetries(): void {
+    this.retryTimes = new DueTimes();
   }
 
   /** Starts the attempts whose time has come. */
   startDue(): void {
     const now = this.#host.store.now();
-    for (const [number, at] of [...this.retryTimes]) {
-      const command = at <= now ? this.#machine.pending.get(number)?.command : undefined;
+    for (let next = this.retryTimes.first(); next !== undefined && next.dueAt <= now; next = this.retryTimes.first()) {
+      this.retryTimes.remove(next.number);
+      const command = this.#machine.pending.get(next.number)?.command;
       if (command?.kind === "step") this.start(command);
     }
   }
@@ -48,7 +55,7 @@ export class StepBodies {
     const { number, name } = command;
     const attempt = pending.get(number)?.attempt;
     if (attempt === undefined) return;
-    this.retryTimes.delete(number);
+    this.retryTimes.remove(number);
     const host = this.#host;
     const body: Body = new Body({
       runtime: host.runtime,
@@ -65,7 +72,6 @@ export class StepBodies {
           context: { workflowId: facts.id, field: payloadFields.operation(number) },
           // By way of the host: the driver that started it may have been replaced meanwhile.
           done: (encoded) => host.arrive(facts.runId, body, { command: number, attempt, ...encoded }),
-          onTrouble: (message, error) => host.onTrouble(message, error),
         }),
     });
     this.#bodies.set(number, body);
@@ -78,7 +84,7 @@ export class StepBodies {
   }
 
   abort(number: number, reason: () => Error): void {
-    this.retryTimes.delete(number);
+    this.retryTimes.remove(number);
     const body = this.#bodies.get(number);
     if (body !== undefined && this.#bodies.delete(number)) body.abort(reason());
   }

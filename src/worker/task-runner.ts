@@ -6,7 +6,7 @@ import { crashesMax } from "../core/defaults.js";
 import { PerdureError } from "../errors.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
-import { encodeOutcome } from "./encode-outcome.js";
+import { encodeOutcome, type EncodedOutcome } from "./encode-outcome.js";
 import { payloadFields } from "./payload-fields.js";
 import { Body } from "./step-runner.js";
 import { readTaskOptions } from "./task-options.js";
@@ -20,7 +20,7 @@ export interface TaskRunnerOptions {
   readonly parseInput: (definition: AnyActivity, input: unknown) => unknown;
   /** For claiming the run in the commit that ends its activity, if this worker could drive it. */
   readonly claimFor: () => ClaimFor | null;
-  readonly onClaimed: (run: ClaimedRun) => void;
+  readonly onClaimed: (run: ClaimedRun, worker: WorkerKey) => void;
   /** A run of this worker got mail. */
   readonly onMail: (runKey: number, position: number) => void;
   readonly onSlotFree: () => void;
@@ -69,10 +69,13 @@ export class TaskRunner {
     const definition = definitions.activities.get(task.name);
     if (definition === undefined) return;
     const context = { workflowId: task.workflowId, field: payloadFields.operation(task.command) };
-    const finish = (encoded: { readonly payload: Payload; readonly failure: object | undefined }): void => {
+    const finish = ({ payload, failure, unsealed }: EncodedOutcome): void => {
       // The task may have been taken away from here and come back: then another body of it is running.
-      if (this.#running.get(task.key) === body && this.#running.delete(task.key))
-        void this.#finish(task, encoded.failure === undefined ? "activity_completed" : "activity_failed", encoded.payload);
+      if (this.#running.get(task.key) === body && this.#running.delete(task.key)) {
+        if (unsealed === undefined) void this.#finish(task, failure === undefined ? "activity_completed" : "activity_failed", payload);
+        // Left as it is: the housekeeper finds that nobody here runs it and gives it back, so that it is tried again after a while.
+        else host.onTrouble(`The outcome of activity "${task.name}" cannot be stored; it will run again.`, unsealed.error);
+      }
       this.#options.onSlotFree();
     };
     const execute = async (io: ActivityContext): Promise<unknown> => {
@@ -101,7 +104,6 @@ export class TaskRunner {
           what: `the result of activity "${task.name}"`,
           context,
           done: finish,
-          onTrouble: (message, error) => host.onTrouble(message, error),
         }),
     });
     this.#running.set(task.key, body);
@@ -112,11 +114,12 @@ export class TaskRunner {
     const { host, claimFor, onClaimed, onMail } = this.#options;
     // Sent again after a lost reply: the task is gone then if the first one got through, and its outcome is recorded once either way.
     const operation = { type: "finish_task", key: task.key, epoch: task.epoch, kind, payload } as const;
+    let claimant: ClaimFor | null = null;
     const outcome = await host
-      .persistently(() => host.commits.submit({ ...operation, claimFor: claimFor() }))
+      .persistently(() => host.commits.submit({ ...operation, claimFor: (claimant = claimFor()) }))
       .catch((error: unknown) => host.onTrouble(`The outcome of activity "${task.name}" was refused; it will run again.`, error));
     if (outcome?.status !== "finished") return;
-    if (outcome.claimed !== null) onClaimed(outcome.claimed);
+    if (outcome.claimed !== null) onClaimed(outcome.claimed, (claimant as ClaimFor | null)?.worker ?? 0);
     else if (outcome.owner === host.worker) onMail(outcome.runKey, outcome.position);
   }
 }

@@ -119,9 +119,12 @@ export class Worker implements DriverHost {
       concurrency: settings.activityConcurrency,
       parseInput: options.parseInput,
       claimFor: () => this.claimFor(),
-      onClaimed: (run) => this.takeUp(run),
+      onClaimed: (run, worker) => this.takeUp(run, worker),
       onMail: (key, position) => this.notice(key, position),
-      onSlotFree: () => this.#tasks.wake(),
+      onSlotFree: () => {
+        this.#tasks.wake();
+        this.#checkQuiet();
+      },
     });
     this.#intake = new RunIntake({
       host: this,
@@ -249,13 +252,14 @@ export class Worker implements DriverHost {
 
   /** Drives a run that is this worker's by a start whose answer was lost. */
   async reclaim(key: RunKey, epoch: number): Promise<void> {
-    const claimed = await this.persistently(() => this.store.reclaimRun({ worker: this.worker, key, epoch }));
-    if (claimed !== null && claimed !== undefined) await this.#intake.take([claimed]);
+    const { worker } = this;
+    const claimed = await this.persistently(() => this.store.reclaimRun({ worker, key, epoch }));
+    if (claimed !== null && claimed !== undefined) await this.#intake.take([claimed], worker);
   }
 
-  /** Drives a run that was claimed in passing, by a send or the end of an activity. */
-  takeUp(claimed: ClaimedRun): void {
-    void this.#intake.take([claimed]);
+  /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
+  takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
+    void this.#intake.take([claimed], worker);
   }
 
   /** Mail has come for a run of this worker. */
