@@ -186,7 +186,7 @@ export interface RunInfo {
   readonly unreadMessages: number;
   /** Whether a cancel was asked for, and has not ended it yet. */
   readonly cancelRequested?: boolean | undefined;
-  /** What it waits for; empty when it has ended. */
+  /** What it waits for; empty when it has ended, and in a `list`, which does not read histories. */
   readonly waitingFor: readonly WaitingFor[];
   /** The worker that drives it, if any. */
   readonly worker?: { readonly id: string } | undefined;

@@ -62,6 +62,19 @@ it("aborts the bodies of tasks that were withdrawn", async () => {
   expect(withdrawn).toEqual([9]);
 });
 
+it("looks at once when it is hinted at, and no more than ten times a second", async () => {
+  const { time, housekeeper, mail, released } = open({ runs: [3], tasks: [], known: new Set(), running: new Set() });
+  await time.advance(300);
+  for (let hint = 0; hint < 50; hint++) {
+    housekeeper.hint();
+    await time.advance(10);
+  }
+  expect(mail.length).toBeGreaterThanOrEqual(4);
+  expect(mail.length).toBeLessThanOrEqual(6);
+  // Looking often must not take a claim that is on its way for a stray.
+  expect(released).toEqual([]);
+});
+
 it("tells of mail whose hint was lost", async () => {
   const { time, mail } = open({ runs: [3], tasks: [], known: new Set([3]), running: new Set() });
   await time.advance(1100);

@@ -22,12 +22,22 @@ export interface HousekeeperOptions {
 }
 
 const inspectMs = 1000;
+/** A hint may mean mail for a run that is driven here: looked for at once, but not for every hint of a busy store. */
+const hintedInspectMs = 100;
+
+interface Owned {
+  readonly worker: WorkerKey;
+  readonly runs: readonly RunKey[];
+  readonly tasks: readonly TaskKey[];
+}
 
 /** What a worker does now and then beside its work: looks for dead peers, and for what hints and lost answers left behind. */
 export class Housekeeper {
   readonly #options: HousekeeperOptions;
   readonly #timers = new Map<string, TimerHandle>();
   #strays: { readonly runs: ReadonlySet<RunKey>; readonly tasks: ReadonlySet<TaskKey> } = { runs: new Set(), tasks: new Set() };
+  #inspectedAtMs = -Infinity;
+  #hinted = false;
   #stopped = false;
 
   constructor(options: HousekeeperOptions) {
@@ -36,7 +46,20 @@ export class Housekeeper {
 
   start(): void {
     this.#every("recover", this.#options.recoverMs, () => this.#recover());
-    this.#every("inspect", inspectMs, () => this.#inspect());
+    this.#every("inspect", inspectMs, () => this.#tidy());
+  }
+
+  /** Something has changed in the store. */
+  hint(): void {
+    const { runtime } = this.#options;
+    const waitMs = this.#inspectedAtMs + hintedInspectMs - runtime.monotonicMs();
+    if (this.#hinted || this.#stopped) return;
+    this.#hinted = true;
+    const look = (): void => {
+      this.#hinted = false;
+      void this.#quietly(async () => void (await this.#inspect()));
+    };
+    this.#timers.set("hint", runtime.setTimer(look, Math.max(0, waitMs)));
   }
 
   stop(): void {
@@ -61,30 +84,39 @@ export class Housekeeper {
     onWork();
   }
 
-  /** Finds mail whose hint was lost, tasks that were withdrawn, and what was claimed by a call whose answer was lost. */
-  async #inspect(): Promise<void> {
-    const { store, worker: current, knowsRun, runningTasks, onMail, onWithdrawn } = this.#options;
+  /** Finds mail that nobody here was told of, and tasks that were withdrawn. Answers what the store says this worker owns. */
+  async #inspect(): Promise<Owned | undefined> {
+    const { store, runtime, worker: current, runningTasks, onMail, onWithdrawn } = this.#options;
     const worker = current();
-    if (worker === undefined) return;
+    if (worker === undefined || this.#stopped) return undefined;
+    this.#inspectedAtMs = runtime.monotonicMs();
     const running = new Set(runningTasks());
     const { runs, tasks } = await store.inspectOwned(worker);
     for (const { key, inboxCount } of runs) onMail(key, inboxCount);
     const held = new Set(tasks);
     for (const key of running) if (!held.has(key)) onWithdrawn(key);
-    const runningNow = new Set(runningTasks());
-    const strayRuns = runs.map(({ key }) => key).filter((key) => !knowsRun(key));
-    const strayTasks = tasks.filter((key) => !runningNow.has(key));
-    // Seen twice in a row: a claim whose answer is merely on its way is not a stray.
+    return { worker, runs: runs.map(({ key }) => key), tasks };
+  }
+
+  /** The same, and gives back what was claimed by a call whose answer was lost. */
+  async #tidy(): Promise<void> {
+    const { store, knowsRun, runningTasks } = this.#options;
+    const owned = await this.#inspect();
+    if (owned === undefined) return;
+    const running = new Set(runningTasks());
+    const strayRuns = owned.runs.filter((key) => !knowsRun(key));
+    const strayTasks = owned.tasks.filter((key) => !running.has(key));
+    // Seen at two rounds in a row: a claim whose answer is merely on its way is not a stray.
     const lost = {
       runs: strayRuns.filter((key) => this.#strays.runs.has(key)),
       tasks: strayTasks.filter((key) => this.#strays.tasks.has(key)),
     };
     this.#strays = { runs: new Set(strayRuns), tasks: new Set(strayTasks) };
-    if (lost.runs.length + lost.tasks.length > 0) await store.release({ worker, ...lost });
+    if (lost.runs.length + lost.tasks.length > 0) await store.release({ worker: owned.worker, ...lost });
   }
 
   #every(name: string, intervalMs: number, work: () => Promise<void>): void {
-    const { runtime, onTrouble } = this.#options;
+    const { runtime } = this.#options;
     const next = (): void => {
       if (!this.#stopped)
         this.#timers.set(
@@ -93,13 +125,17 @@ export class Housekeeper {
         );
     };
     const run = async (): Promise<void> => {
-      try {
-        await work();
-      } catch (error) {
-        if (!this.#stopped) onTrouble("The store did not answer; trying again.", error);
-      }
+      await this.#quietly(work);
       next();
     };
     next();
+  }
+
+  async #quietly(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#stopped) this.#options.onTrouble("The store did not answer; trying again.", error);
+    }
   }
 }

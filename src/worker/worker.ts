@@ -170,7 +170,10 @@ export class Worker implements DriverHost {
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
     await this.#housekeeper.recover();
     await this.#reach(() => this.store.retryParked(this.#names));
-    this.#hint = this.store.onHint(() => this.#wakeAll());
+    this.#hint = this.store.onHint(() => {
+      this.#wakeAll();
+      if (this.#drivers.size > 0) this.#housekeeper.hint();
+    });
     if (this.#names.length > 0) this.#runs.start();
     if (this.#options.definitions.activities.size > 0) this.#tasks.start();
     this.#housekeeper.start();
