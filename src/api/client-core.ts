@@ -177,6 +177,7 @@ export class ClientCore {
     const workflowId = options.id ?? definition.options?.id?.(input) ?? this.runtime.uuid();
     checkName(workflowId, "the id of a run");
     const timeout = options.timeout ?? definition.options?.timeout;
+    const dueAt = this.#dueAt(options.delay);
     const messages: Sealed[] = [];
     for (const envelope of options.send ?? []) messages.push(await this.#sealEnvelope(envelope, workflowId));
     const run: NewRun = {
@@ -187,10 +188,12 @@ export class ClientCore {
       engineVersion,
       // A hash says something about its input: with a chain that hides payloads it is not stored, and a conflict is found by opening the stored one.
       inputHash: codec.sync ? inputHash(text) : "",
-      deadlineAt: timeout === undefined ? null : store.now() + parseDuration(timeout, `the timeout of workflow "${def.name}"`),
+      // From when it begins: a run that waits for its time has not taken any yet.
+      deadlineAt:
+        timeout === undefined ? null : Math.max(store.now(), dueAt ?? 0) + parseDuration(timeout, `the timeout of workflow "${def.name}"`),
     };
     const payload = codec.sync ? text : await this.#seal(text, workflowId, payloadFields.input);
-    return { run, text, input: payload, messages, dueAt: this.#dueAt(options.delay) };
+    return { run, text, input: payload, messages, dueAt };
   }
 
   #dueAt(delay: StartOptions["delay"]): number | null {

@@ -101,7 +101,7 @@ export interface CloseOptions {
 export interface StartOptions {
   /** The id of the run; starting the same id twice gives one run. Default: the definition's `id` function, else a random UUID. */
   readonly id?: string | undefined;
-  /** How long the run may take, from its start to its end. Default: that of the definition, else no limit. */
+  /** How long the run may take, from its start (after the `delay`, if there is one) to its end. Default: that of the definition, else no limit. */
   readonly timeout?: Duration | undefined;
   /** When to begin: after this time, or at it. Default: at once. */
   readonly delay?: Duration | Date | undefined;

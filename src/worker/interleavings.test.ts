@@ -64,6 +64,40 @@ describe("bodies in flight", () => {
     expect([rewinds, ran]).toEqual([1, ["slow", "quick"]]);
   });
 
+  it("are told of a lost lease also while their run is rewound", async () => {
+    const [slow, quick, held] = [gate(), gate(), gate()];
+    const reasons: unknown[] = [];
+    const wf = workflow("w", (ctx) =>
+      Promise.race([
+        ctx.step("slow", ({ signal }) => {
+          signal.addEventListener("abort", () => reasons.push((signal.reason as { code: string }).code));
+          return slow.opened;
+        }),
+        ctx.step("quick", () => quick.opened),
+      ]),
+    );
+    const faults: Faults = {};
+    const { time, engine, other } = await openFaulty({ workflows: [wf], faults });
+    await engine.start(wf, undefined, { id: "1" });
+    let rewinding = false;
+    faults.apply = async (next, operations) => {
+      if (turnInto(operations, "ended") !== undefined && !rewinding) await sendFrom(other, "1", "hello", "you");
+      return next();
+    };
+    faults.reclaimRun = async (next) => {
+      rewinding = true;
+      await held.opened;
+      return next();
+    };
+    quick.open();
+    await time.until(() => rewinding);
+    faults.renewLease = () => Promise.resolve(false);
+    await time.advance(3000);
+    expect(reasons).toEqual(["lease_lost"]);
+    delete faults.renewLease;
+    held.open();
+  });
+
   it("are stopped when their run is parked, and give nothing to it", async () => {
     const [held, foreign] = [gate<string>(), gate()];
     const reasons: unknown[] = [];
@@ -214,7 +248,10 @@ describe("mail", () => {
     });
     const faults: Faults = {
       apply: (next, operations) => {
-        for (const one of operations) if (one.type === "turn") sizes.push(one.effects.events.length);
+        for (const one of operations) {
+          const effects = one.type === "turn" ? one.effects : one.type === "start" ? one.eager?.effects : undefined;
+          sizes.push(effects?.events.length ?? 0);
+        }
         return next();
       },
     };

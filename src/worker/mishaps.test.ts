@@ -19,6 +19,18 @@ describe("a launch that fails half-way", () => {
   });
 });
 
+describe("the timeout of a delayed start", () => {
+  it("counts from when the run begins", async () => {
+    const wf = workflow("w", (ctx) => ctx.sleep("5 minutes"), { timeout: "10 minutes" });
+    const { time, engine } = await openFaulty({ workflows: [wf] });
+    const [now, handle] = [time.now(), await engine.start(wf, undefined, { id: "1", delay: "1 hour" })];
+    expect((await handle.describe()).deadline).toEqual(new Date(now + 70 * 60_000));
+    const late = await engine.start(wf, undefined, { id: "2", delay: new Date(now - 3_600_000) });
+    expect((await late.describe()).deadline).toEqual(new Date(now + 10 * 60_000));
+    expect(await time.run(Promise.all([handle.result(), late.result()]))).toEqual([undefined, undefined]);
+  });
+});
+
 describe("a close", () => {
   it("waits for an activity no longer than the activity takes", async () => {
     const work = gate();

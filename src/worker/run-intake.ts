@@ -102,6 +102,12 @@ export class RunIntake {
     for (const body of inheritance.bodies.values()) body.abort(reason);
   }
 
+  /** The lease is lost, or the worker stops: bodies of runs that are being rewound are no exception. */
+  abortAll(reason: Error): void {
+    for (const { bodies } of this.#reloading.values()) for (const body of bodies.values()) body.abort(reason);
+    this.#reloading.clear();
+  }
+
   /** Keeps what a body gave while its run is being rewound. False: it is not. */
   keepArrival(runId: string, body: Body, arrival: Arrival): boolean {
     const reloading = this.#reloading.get(runId);

@@ -193,6 +193,7 @@ export class Worker implements DriverHost {
     this.#housekeeper.stop();
     const reason = new PerdureError("shutdown", "The worker is shutting down; this goes on elsewhere, or after the restart.");
     for (const driver of [...this.#drivers.values(), ...this.#starting]) driver.drop(reason);
+    this.#intake.abortAll(reason);
     this.#taskRunner.abortAll(reason);
     this.#warm.clear();
     this.#options.guard.close();
@@ -394,6 +395,7 @@ export class Worker implements DriverHost {
     const reason = new PerdureError("lease_lost", "This worker could not renew its lease in time; its work goes on elsewhere.");
     this.#options.logger.warn("The worker's lease was lost; it drops its runs and registers anew.", { runs: this.#drivers.size });
     for (const driver of [...this.#drivers.values(), ...this.#starting]) driver.drop(reason);
+    this.#intake.abortAll(reason);
     this.#taskRunner.abortAll(reason);
     this.#warm.clear();
   }
