@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { activity, message, workflow, type PayloadCodec } from "perdure";
+import { activity, message, workflow, type PayloadCodec, type RunInfo } from "perdure";
 import { launchWith } from "../../src/api/launch.js";
 import { memoryOn } from "../../src/backends/memory/memory.js";
 import { createMemoryState } from "../../src/backends/memory/state.js";
@@ -145,6 +145,26 @@ describe("code that catches its cancellation in a loop", () => {
     await handle.cancel();
     await time.until(async () => (await handle.describe()).status === "parked");
     expect((await handle.describe()).parked?.message).toContain('sleep "" again and again');
+  });
+});
+
+describe("a history that never ends", () => {
+  it("parks its run at the limit, for good, before nobody can replay it any more", async () => {
+    const wf = workflow("w", async (ctx) => {
+      for (;;) await ctx.sleep(0);
+    });
+    const { time, engine, state } = await openFaulty({ workflows: [wf] });
+    await engine.start(wf, undefined, { id: "1" });
+    const look = async (): Promise<RunInfo | undefined> => {
+      for await (const info of engine.list()) return info;
+      return undefined;
+    };
+    await time.until(async () => (await look())?.status === "parked");
+    expect((await look())?.parked?.code).toBe("history_too_long");
+    const { length } = state.histories.get(1) ?? [];
+    expect(length).toBeGreaterThan(50_000);
+    await time.advance(600_000);
+    expect([state.runs.get(1)?.dueAt, state.histories.get(1)?.length]).toEqual([null, length]);
   });
 });
 
