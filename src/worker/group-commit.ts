@@ -25,8 +25,8 @@ interface Member {
   readonly reject: (error: unknown) => void;
 }
 
-/** About how many rows go into one commit: one with more would hold up the event loop for longer than some 10 ms. */
-const rowsMax = 2000;
+/** About how many rows go into one commit: one with more would hold up the event loop for longer than some 5 ms, twice that and more where processes share a core. */
+const rowsMax = 1000;
 const retryFirstMs = 5;
 const retryMaxMs = 1000;
 
