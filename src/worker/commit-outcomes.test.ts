@@ -5,6 +5,29 @@ import { gate, openFaulty, sendFrom, turnInto, unhandledDuring } from "../../tes
 
 const hello = message<string>("hello");
 
+describe("what a turn asked for", () => {
+  it("is done once the turn is committed, and not before", async () => {
+    const [held, said] = [gate(), [] as string[]];
+    const logger = { debug() {}, info: (text: string) => void said.push(text), warn() {}, error() {} };
+    const faults: Faults = {};
+    const wf = workflow("w", async (ctx) => {
+      ctx.log.info("logged");
+      await ctx.step("a", () => void said.push("body"));
+    });
+    const { time, engine } = await openFaulty({ workflows: [wf], faults, logger });
+    faults.apply = async (next) => {
+      await held.opened;
+      return next();
+    };
+    const starting = engine.execute(wf, undefined, { id: "1" });
+    await time.advance(1000);
+    expect(said).toEqual([]);
+    held.open();
+    await time.run(starting);
+    expect(said).toEqual(["logged", "body"]);
+  });
+});
+
 describe("a commit that is tried again", () => {
   // A mail that is read while the commit is tried again was not there when the driver decided to give the run up.
   it.each(["locked", "unknown"] as const)(
