@@ -54,12 +54,16 @@ const kinds: Readonly<Record<EventKind, true>> = {
 
 /** As text for the store. The property order is fixed, `commands` and `withdrawn` last and left out when empty: it is what people read in the database. */
 export function writeEnvelope(envelope: EventEnvelope): string {
-  if (!("commands" in envelope) || envelope.commands.length > 0) return JSON.stringify(envelope);
-  if (envelope.withdrawn !== undefined) return JSON.stringify({ ...envelope, commands: undefined });
-  // The commonest lines by far; an own property that is left out would cost a copy of the whole.
-  if (envelope.kind === "operation_completed" || envelope.kind === "timer_fired")
-    return `{"kind":"${envelope.kind}","command":${envelope.command}}`;
-  return JSON.stringify({ ...envelope, commands: undefined });
+  if (!("commands" in envelope)) return JSON.stringify(envelope);
+  const { commands } = envelope;
+  // The commonest lines by far, those of one step after the other, are put together by hand: it takes a third of the time.
+  if ((envelope.kind === "operation_completed" || envelope.kind === "timer_fired") && envelope.withdrawn === undefined) {
+    const start = `{"kind":"${envelope.kind}","command":${envelope.command}`;
+    const [first] = commands;
+    if (first === undefined) return `${start}}`;
+    if (commands.length === 1 && first.length === 2) return `${start},"commands":[["${first[0]}",${JSON.stringify(first[1])}]]}`;
+  }
+  return JSON.stringify(commands.length > 0 ? envelope : { ...envelope, commands: undefined });
 }
 
 const noCommands: readonly CommandRecord[] = [];

@@ -10,7 +10,7 @@ export interface EncodedOutcome {
   /** For a failure: the error as it was thrown, for the retry policy to judge. */
   readonly failure: { readonly error: unknown } | undefined;
   /** Set if the codec chain failed, so that there is nothing to store: the body must run again. */
-  readonly unsealed?: { readonly error: unknown };
+  readonly unsealed: { readonly error: unknown } | undefined;
 }
 
 export interface EncodeOutcomeOptions {
@@ -34,7 +34,7 @@ export function encodeOutcome({ codec, outcome, what, context, done }: EncodeOut
     failure = { error };
     text = codec.encodeError(error);
   }
-  if (codec.sync) done({ text, payload: text, failure });
+  if (codec.sync) done({ text, payload: text, failure, unsealed: undefined });
   else void sealOutcome(text);
 
   async function sealOutcome(open: string): Promise<void> {
@@ -45,6 +45,6 @@ export function encodeOutcome({ codec, outcome, what, context, done }: EncodeOut
     } catch (cause) {
       unsealed = { error: new PerdureError("internal", `The codec chain could not seal ${what}: ${String(cause)}`, { cause }) };
     }
-    done({ text: open, payload, failure, ...(unsealed === undefined ? {} : { unsealed }) });
+    done({ text: open, payload, failure, unsealed });
   }
 }

@@ -71,7 +71,8 @@ export class StepBodies {
           what: `the result of step "${name}"`,
           context: { workflowId: facts.id, field: payloadFields.operation(number) },
           // By way of the host: the driver that started it may have been replaced meanwhile.
-          done: (encoded) => host.arrive(facts.runId, body, { command: number, attempt, ...encoded }),
+          done: ({ text, payload, failure, unsealed }) =>
+            host.arrive(facts.runId, body, { command: number, attempt, text, payload, failure, unsealed }),
         }),
     });
     this.#bodies.set(number, body);

@@ -172,7 +172,8 @@ describe("the write lock", () => {
     // No attempt waits inside SQLite; the slowest tenth is left to a machine that is busy with other things.
     for (const { busyP90Ms, waitMaxMs } of results) {
       expect(busyP90Ms).toBeLessThan(20);
-      expect(waitMaxMs).toBeLessThan(500);
+      // Without turns one of them waits for seconds; the rest of the bound is for a disk and cores that others use too.
+      expect(waitMaxMs).toBeLessThan(1500);
     }
     const total = commits.reduce((sum, n) => sum + n, 0);
     expect(connection.prepare("SELECT count(*) AS n FROM t").get()).toEqual({ n: total * 100 });
