@@ -1,7 +1,8 @@
 import { PerdureError } from "../../errors.js";
 import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { applyAll, assertWellFormed } from "./apply.js";
+import { assertWellFormed } from "../sql/well-formed.js";
+import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
 import type { MysqlPool } from "./driver.js";

@@ -1,6 +1,7 @@
 import type { Operation, Outcome, RunRecord, Store, WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { applyAll, assertWellFormed } from "./apply.js";
+import { assertWellFormed } from "../sql/well-formed.js";
+import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, hasDueRuns, hasDueTasks, nextRunDueAt, nextTaskDueAt, reclaimRun, retryParked } from "./claims.js";
 import { Database } from "./database.js";
 import type { SqliteDriver } from "./driver.js";
