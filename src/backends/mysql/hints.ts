@@ -1,4 +1,3 @@
-import type { Operation, Outcome, WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 
 /**
@@ -61,31 +60,4 @@ export function hints(scope: string, runtime: Runtime): Hints {
       leave();
     },
   };
-}
-
-/** Has an operation made work that another worker could do, or ended what one may wait for? */
-export function makesNews(operation: Operation | undefined, outcome: Outcome, isMine: (worker: WorkerKey) => boolean): boolean {
-  switch (outcome.status) {
-    case "started":
-      return !outcome.owned || (operation?.type === "start" && (operation.eager?.effects.tasks.length ?? 0) > 0);
-    case "committed":
-      return !outcome.owned || (operation?.type === "turn" && operation.effects.tasks.length > 0);
-    case "sent":
-    case "finished":
-      return outcome.owner === null || !isMine(outcome.owner);
-    case "resumed":
-      return true;
-    case "exists":
-    case "fenced":
-    case "unseen_inbox":
-    case "locked":
-    case "duplicate":
-    case "not_running":
-    case "not_found":
-    case "gone":
-    case "not_parked":
-      return false;
-    default:
-      return outcome satisfies never;
-  }
 }

@@ -1,13 +1,14 @@
 import { PerdureError } from "../../errors.js";
 import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { assertWellFormed } from "../sql/well-formed.js";
+import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
 import type { MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
-import { hints, makesNews, type Hints } from "./hints.js";
+import { makesNews } from "../sql/makes-news.js";
+import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";
 import { migrate } from "./migrate.js";

@@ -1,6 +1,7 @@
 import type { Operation, Outcome, RunRecord, Store, WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { assertWellFormed } from "../sql/well-formed.js";
+import { assertWellFormed } from "../../backend/well-formed.js";
+import { makesNews } from "../sql/makes-news.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, hasDueRuns, hasDueTasks, nextRunDueAt, nextTaskDueAt, reclaimRun, retryParked } from "./claims.js";
 import { Database } from "./database.js";
@@ -54,7 +55,8 @@ class SqliteStore implements Store {
   ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
     for (const operation of operations) assertWellFormed(operation);
     const outcomes = operations.length === 0 ? [] : await this.#database.write((work) => applyAll(work, operations));
-    if (outcomes.some((outcome, index) => this.#makesNews(operations[index], outcome))) this.#hints.touch();
+    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, (worker) => this.#workerIds.has(worker))))
+      this.#hints.touch();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -185,32 +187,5 @@ class SqliteStore implements Store {
     this.#hints.close();
     this.#liveness.close();
     this.#database.close();
-  }
-
-  /** Has an operation made work that another process could do, or ended what one may wait for? */
-  #makesNews(operation: Operation | undefined, outcome: Outcome): boolean {
-    switch (outcome.status) {
-      case "started":
-        return !outcome.owned || (operation?.type === "start" && (operation.eager?.effects.tasks.length ?? 0) > 0);
-      case "committed":
-        return !outcome.owned || (operation?.type === "turn" && operation.effects.tasks.length > 0);
-      case "sent":
-      case "finished":
-        return outcome.owner === null || !this.#workerIds.has(outcome.owner);
-      case "resumed":
-        return true;
-      case "exists":
-      case "fenced":
-      case "unseen_inbox":
-      case "locked":
-      case "duplicate":
-      case "not_running":
-      case "not_found":
-      case "gone":
-      case "not_parked":
-        return false;
-      default:
-        return outcome satisfies never;
-    }
   }
 }

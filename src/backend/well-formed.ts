@@ -1,4 +1,5 @@
-import { StoreFailure, type Operation } from "../../backend/index.js";
+import { StoreFailure } from "./failures.js";
+import type { Operation } from "./operations.js";
 
 /** Throws if an operation can be seen to be wrong without looking at any row: a bug of the caller. */
 export function assertWellFormed(operation: Operation): void {
