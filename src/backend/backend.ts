@@ -11,14 +11,18 @@
 import type { Runtime } from "../platform/runtime.js";
 import type { Operation, Outcome } from "./operations.js";
 import type {
+  Attribute,
+  ChunkRecord,
   ClaimedRun,
   ClaimedTask,
+  EntryRecord,
   HistoryRecord,
   InboxRecord,
   RunKey,
   RunOutcome,
   RunRecord,
   RunStatus,
+  RunTarget,
   TaskKey,
   WorkerKey,
 } from "./records.js";
@@ -42,6 +46,14 @@ export interface Store {
   apply<const Operations extends readonly Operation[]>(
     operations: Operations,
   ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }>;
+  /**
+   * The same inside a transaction of the application's own, on its connection: what is written counts when that commits, and is gone if it does not.
+   * @throws PerdureError `invalid_argument` for what is no connection of this store's database
+   */
+  applyWithin<const Operations extends readonly Operation[]>(
+    transaction: unknown,
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }>;
 
   // workers and their leases
   /** Enters a worker process; it holds its runs and tasks as long as its lease and its liveness lock last. */
@@ -55,15 +67,17 @@ export interface Store {
    * If a dead worker owned runs whose crash count was 2 or more when they were claimed, only those are charged: it drives such runs one at a time.
    */
   recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }>;
+  /** Removes the tasks whose `expiresAt`, or whose heartbeat, is overdue, and tells their runs (`activity_expired`, with the last details). Answers how many. */
+  expireTasks(): Promise<number>;
 
   // claims
   /**
-   * Takes up to `limit` runs that are due, have no owner, are among `names`, and whose crash count is below 2; up to `suspects` (0 or 1) more of those at or above.
-   * Each claim raises the epoch. `nextDueAt`: the earliest time at which a run of these names will be due that is not due now, null if none is known.
+   * Takes up to `limit` runs that are due, have no owner, are on one of `routes`, and whose crash count is below 2; up to `suspects` (0 or 1) more of those at or above.
+   * Each claim raises the epoch. `nextDueAt`: the earliest time at which a run on these routes will be due that is not due now, null if none is known.
    */
   claimRuns(options: {
     readonly worker: WorkerKey;
-    readonly names: readonly string[];
+    readonly routes: readonly string[];
     readonly limit: number;
     readonly suspects: number;
   }): Promise<{ readonly runs: readonly ClaimedRun[]; readonly nextDueAt: number | null }>;
@@ -71,7 +85,7 @@ export interface Store {
   reclaimRun(options: { readonly worker: WorkerKey; readonly key: RunKey; readonly epoch: number }): Promise<ClaimedRun | null>;
   claimTasks(options: {
     readonly worker: WorkerKey;
-    readonly names: readonly string[];
+    readonly routes: readonly string[];
     readonly limit: number;
   }): Promise<{ readonly tasks: readonly ClaimedTask[]; readonly nextDueAt: number | null }>;
   /**
@@ -80,25 +94,43 @@ export interface Store {
    */
   inspectOwned(worker: WorkerKey): Promise<{
     readonly runs: readonly { readonly key: RunKey; readonly inboxCount: number; readonly inboxSeen: number }[];
-    readonly tasks: readonly TaskKey[];
+    readonly tasks: readonly { readonly key: TaskKey; readonly cancelRequested: boolean }[];
   }>;
   /** Gives runs and tasks of this worker up: owner cleared, epoch raised, due at once, no crash counted. Those that are not its own are left alone. */
   release(options: { readonly worker: WorkerKey; readonly runs: readonly RunKey[]; readonly tasks: readonly TaskKey[] }): Promise<void>;
-  /** Makes the parked runs of these names that code can mend (not the poisoned ones) due at once: a worker that starts may have the fix. */
-  retryParked(names: readonly string[]): Promise<number>;
+  /** Makes the parked runs on these routes that code can mend (not the poisoned ones) due at once: a worker that starts may have the fix. */
+  retryParked(routes: readonly string[]): Promise<number>;
 
   // reads
   /** Lines `fromSeq` and up, in order, at most `limit`. */
   loadHistory(options: { readonly key: RunKey; readonly fromSeq: number; readonly limit: number }): Promise<readonly HistoryRecord[]>;
   /** Unread items above `position` of several runs at once, in order of position. */
   loadInboxes(runs: readonly { readonly key: RunKey; readonly above: number }[]): Promise<readonly (readonly InboxRecord[])[]>;
-  /** The newest run of each workflow id, or the run of each run id; null where there is none. */
-  findRuns(targets: readonly ({ readonly workflowId: string } | { readonly runId: string })[]): Promise<readonly (RunOutcome | null)[]>;
+  /** The run that each target means; null where there is none. */
+  findRuns(targets: readonly RunTarget[]): Promise<readonly (RunOutcome | null)[]>;
+  /** Entries of the run's chain, in the order of `names`; null for those that were never written. Null if there is no such run. */
+  readEntries(options: { readonly target: RunTarget; readonly names: readonly string[] }): Promise<readonly (EntryRecord | null)[] | null>;
+  /** Chunks of a stream of the run's chain from an offset on, at most `limit`; null if there is no such run. `isOpen`: may more come? Looked at before the chunks. */
+  readChunks(options: {
+    readonly target: RunTarget;
+    readonly stream: string;
+    readonly from: number;
+    readonly limit: number;
+  }): Promise<{ readonly chunks: readonly ChunkRecord[]; readonly isOpen: boolean } | null>;
+  /** What a writer has appended to a stream of the run's chain: its last number, and since its last restart how many chunks, and the offset of the first; null if none. */
+  readStreamTail(options: {
+    readonly key: RunKey;
+    readonly stream: string;
+    readonly writer: string;
+  }): Promise<{ readonly lastNumber: number; readonly chunks: number; readonly firstOffset: number | null }>;
   /** Runs in descending order of creation. `before` continues a listing: keys strictly below it. */
   listRuns(options: {
     readonly name?: string | undefined;
     readonly status?: RunStatus | undefined;
     readonly workflowIdPrefix?: string | undefined;
+    readonly parentRunId?: string | undefined;
+    /** Runs whose chain has all of these. */
+    readonly attributes?: readonly Attribute[] | undefined;
     readonly before?: RunKey | undefined;
     readonly limit: number;
   }): Promise<readonly RunRecord[]>;

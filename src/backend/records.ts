@@ -39,14 +39,16 @@ export interface HistoryRecord {
 
 /** What is on its way to a run: messages, results of activities, requests to cancel, the input of a run that nobody has begun. */
 export interface InboxItem {
-  readonly kind: "start" | "message" | "activity_completed" | "activity_failed" | "cancel";
-  /** Name of the message; empty for other kinds. */
+  readonly kind: "start" | "message" | "update" | "activity_completed" | "activity_failed" | "activity_expired" | "cancel";
+  /** Name of the message or update; of an expired activity, what it waited for: `queued` or `heartbeat`. Empty for other kinds. */
   readonly name: string;
-  /** The command that an activity's outcome belongs to; null for other kinds. */
+  /** The command that an outcome belongs to; null for other kinds. An item with a command is of one run only: its chain goes on without it. */
   readonly command: number | null;
-  /** The attempt that an activity's outcome belongs to; null for other kinds. */
+  /** The attempt that an outcome belongs to; null for other kinds. */
   readonly attempt: number | null;
   readonly payload: Payload | null;
+  /** What the engine keeps beside the payload, as JSON text (the id of an update, headers). */
+  readonly options: string | null;
 }
 
 export interface InboxRecord extends InboxItem {
@@ -59,12 +61,71 @@ export interface NewRun {
   /** Unique for all time; makes a start that is sent again find itself. */
   readonly runId: string;
   readonly name: string;
+  /** What workers claim it by: an opaque text that the engine makes of name, queue and version. */
+  readonly route: string;
   readonly version: string | null;
   readonly engineVersion: number;
   /** Hash of the encoded input: the same id with another input is a conflict. */
   readonly inputHash: string;
   /** When the run as a whole times out, in ms on the store's clock; null for never. */
   readonly deadlineAt: number | null;
+  /** The run that this one is a child of; null for none. */
+  readonly parentRunId: string | null;
+  /** What the engine keeps with the run, as JSON text. */
+  readonly options: string | null;
+}
+
+/** Which run a command from outside means. */
+export type RunTarget =
+  /** The newest run of a workflow id. */
+  | { readonly workflowId: string }
+  /** Exactly this run. */
+  | { readonly runId: string }
+  /** The newest run of the chain that this run belongs to. */
+  | { readonly chainOf: string };
+
+/** A searchable fact about a chain of runs. */
+export interface Attribute {
+  readonly name: string;
+  /** Typed by the engine; compared as text. Null removes the attribute. */
+  readonly value: string | null;
+}
+
+/** A named value of a chain of runs that can be read without any worker: published state, the answer of an update. */
+export interface NewEntry {
+  readonly name: string;
+  readonly payload: Payload | null;
+}
+
+export interface EntryRecord extends NewEntry {
+  /** How often it was written. */
+  readonly version: number;
+}
+
+/** A part of a stream of a chain of runs. */
+export interface NewChunk {
+  readonly stream: string;
+  /** Who writes it: the command of a step or activity, or empty for the workflow's own code. */
+  readonly writer: string;
+  /** Its place among all that its writer appended to the stream, from 1; one that is there already is dropped. 0 for the workflow's own, which come with a turn. */
+  readonly number: number;
+  /** Set in a mark without payload: the writer begins again, and what it wrote from this offset on does not count any more. */
+  readonly restartAt: number | null;
+  readonly payload: Payload | null;
+}
+
+export interface ChunkRecord extends Omit<NewChunk, "stream" | "number"> {
+  /** Its place in the stream, from 0, without gaps. */
+  readonly offset: number;
+}
+
+/** How a run is ended by force. */
+export interface Termination {
+  /** The terminal line; its number and time are the store's to give. */
+  readonly event: string;
+  readonly payload: Payload | null;
+  /** Tasks that its end leaves behind. */
+  readonly tasks: readonly NewTask[];
 }
 
 /** Why a run is parked, as JSON-able data. */
@@ -81,6 +142,7 @@ export interface RunRecord {
   readonly workflowId: string;
   readonly runId: string;
   readonly name: string;
+  readonly route: string;
   readonly version: string | null;
   readonly engineVersion: number;
   readonly inputHash: string;
@@ -95,10 +157,14 @@ export interface RunRecord {
   readonly epoch: number;
   readonly lastSeq: number;
   readonly inboxCount: number;
-  /** How many inbox items no turn has taken. After the end: messages that were accepted but never received. */
+  /** How many inbox items no turn has taken. After the end: messages that were accepted but never received; 0 once the chain has gone on. */
   readonly inboxUnread: number;
   readonly crashCount: number;
   readonly parkReason: ParkReason | null;
+  readonly parentRunId: string | null;
+  readonly options: string | null;
+  /** In the order of their names. */
+  readonly attributes: readonly Attribute[];
 }
 
 /** A run that a worker now has the right to drive, at `epoch`. */
@@ -107,6 +173,7 @@ export interface ClaimedRun {
   readonly workflowId: string;
   readonly runId: string;
   readonly name: string;
+  readonly route: string;
   readonly version: string | null;
   readonly engineVersion: number;
   readonly status: "running" | "parked";
@@ -118,6 +185,8 @@ export interface ClaimedRun {
   readonly crashCount: number;
   /** How often the run was parked since it last made progress; spaces out the retries of a parked run. */
   readonly parkCount: number;
+  readonly parentRunId: string | null;
+  readonly options: string | null;
 }
 
 /** What has become of a run, with the payload of its last history line once it has ended. */
@@ -131,20 +200,34 @@ export interface NewTask {
   /** The command of the run that this activity belongs to; (run, command) is unique. */
   readonly command: number;
   readonly name: string;
-  readonly queue: string;
+  /** What workers claim it by, as that of a run. */
+  readonly route: string;
   readonly attempt: number;
   readonly input: Payload;
   /** Limits that the process which executes the task enforces, as JSON text (worker/task-options.ts). */
   readonly options: string;
   /** Not before this time (the back-off of a retry), in ms on the store's clock. */
   readonly dueAt: number;
+  /** If nobody has claimed it by then, it expires; null for never. */
+  readonly expiresAt: number | null;
+  /** Once it is claimed: how long its worker may be silent before it expires, in ms; null for as long as it lives. */
+  readonly heartbeatMs: number | null;
+  /** What an earlier attempt last told with a heartbeat. */
+  readonly details: Payload | null;
 }
 
-export interface ClaimedTask extends NewTask {
+export interface ClaimedTask extends Omit<NewTask, "expiresAt"> {
   readonly key: TaskKey;
   readonly runKey: RunKey;
   readonly workflowId: string;
   readonly runId: string;
   readonly epoch: number;
   readonly crashCount: number;
+  /** Is it to stop, as soon as it can? */
+  readonly cancelRequested: boolean;
 }
+
+/** A claimed task by its key, at the epoch of the claim; or one by what it is for, whoever has claimed it and whether anybody has. */
+export type TaskTarget =
+  | { readonly key: TaskKey; readonly epoch: number }
+  | { readonly runId: string; readonly command: number; readonly attempt: number };

@@ -1,32 +1,42 @@
 import { StoreFailure } from "./failures.js";
-import type { Operation } from "./operations.js";
+import type { Effects, Operation } from "./operations.js";
 
 /** Throws if an operation can be seen to be wrong without looking at any row: a bug of the caller. */
 export function assertWellFormed(operation: Operation): void {
   switch (operation.type) {
     case "start": {
       if (operation.eager === null) return;
-      const { events, inboxSeen, next } = operation.eager.effects;
-      assertAppends(events, 0);
-      if (next.state === "ended" && (events.length === 0 || inboxSeen < operation.messages.length)) {
+      const { inboxSeen, next } = operation.eager.effects;
+      assertEffects(operation.eager.effects, 0);
+      if (next.state === "continued") throw malformed("a start cannot continue its run at once: it has to be stored first");
+      if (next.state === "ended" && inboxSeen < operation.messages.length) {
         throw malformed("a start that ends its run at once must hold a terminal event and have seen all of its messages");
       }
       return;
     }
     case "turn":
-      assertAppends(operation.effects.events, operation.lastSeq);
-      if (operation.effects.next.state === "ended" && operation.effects.events.length === 0)
-        throw malformed("a turn that ends its run must hold a terminal event");
+      assertEffects(operation.effects, operation.lastSeq);
       return;
     case "send":
       if (operation.dedupeKey === "") throw malformed("a dedupe key must not be empty");
       return;
+    case "append":
+      if (operation.chunks.some(({ number }) => number < 1)) throw malformed("what a body appends to a stream must be numbered from 1");
+      return;
     case "finish_task":
+    case "touch_task":
+    case "terminate":
     case "resume":
       return;
     default:
       operation satisfies never;
   }
+}
+
+function assertEffects({ events, next }: Effects, lastSeq: number): void {
+  assertAppends(events, lastSeq);
+  if ((next.state === "ended" || next.state === "continued") && events.length === 0)
+    throw malformed("what ends a run must hold a terminal event");
 }
 
 function assertAppends(events: readonly { readonly seq: number }[], lastSeq: number): void {

@@ -1,7 +1,9 @@
 import type { Operation, Outcome } from "../../backend/index.js";
-import { applyFinishTask, applyResume, applySend } from "./messages.js";
+import { applyResume, applySend } from "./messages.js";
 import type { MemoryState } from "./state.js";
-import { applyStart, applyTurn } from "./turns.js";
+import { applyAppend } from "./shelf.js";
+import { applyFinishTask, applyTouchTask } from "./task-outcomes.js";
+import { applyStart, applyTerminate, applyTurn } from "./turns.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 
 /** Applies the operations in order. Malformed ones are found before the first write, so that the batch happens whole or not at all. */
@@ -20,6 +22,12 @@ function applyOne(state: MemoryState, operation: Operation, now: number): Outcom
       return applySend(state, operation, now);
     case "finish_task":
       return applyFinishTask(state, operation, now);
+    case "touch_task":
+      return applyTouchTask(state, operation, now);
+    case "append":
+      return applyAppend(state, operation);
+    case "terminate":
+      return applyTerminate(state, operation, now);
     case "resume":
       return applyResume(state, operation, now);
     default:

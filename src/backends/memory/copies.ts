@@ -1,5 +1,5 @@
 /** What crosses the seam is copied, in and out: neither side can change the other's data through a shared object, as over a real database. */
-import type { ClaimedRun, ClaimedTask, HistoryRecord, InboxItem, InboxRecord, Payload, RunRecord } from "../../backend/index.js";
+import type { Attribute, ChunkRecord, ClaimedRun, ClaimedTask, EntryRecord, HistoryRecord, InboxItem, InboxRecord, Payload, RunRecord } from "../../backend/index.js";
 import { rowOf, type InboxRow, type MemoryState, type RunRow, type TaskRow } from "./state.js";
 
 export function copyPayload(payload: Payload): Payload;
@@ -22,6 +22,7 @@ export const inboxRowOf = (item: InboxItem, position: number): InboxRow => ({
   command: item.command,
   attempt: item.attempt,
   payload: copyPayload(item.payload),
+  options: item.options,
   position,
   consumed: false,
 });
@@ -32,16 +33,26 @@ export const inboxRecordOf = (row: InboxRow): InboxRecord => ({
   command: row.command,
   attempt: row.attempt,
   payload: copyPayload(row.payload),
+  options: row.options,
   position: row.position,
 });
 
+export const copyEntry = (entry: EntryRecord): EntryRecord => ({ ...entry, payload: copyPayload(entry.payload) });
+export const copyChunk = (chunk: ChunkRecord): ChunkRecord => ({ ...chunk, payload: copyPayload(chunk.payload) });
+
+/** The items that were put into the inbox for this run and those before it in its chain. */
+export const inboxCountOf = (state: MemoryState, row: RunRow): number => row.inboxCountAtEnd ?? rowOf(state.inboxes, row.chain).count;
+
+export const attributesOf = (state: MemoryState, row: RunRow): readonly Attribute[] =>
+  [...(state.attributes.get(row.chain) ?? [])].map(([name, value]) => ({ name, value })).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+
 export function runRecordOf(state: MemoryState, row: RunRow): RunRecord {
-  const inbox = rowOf(state.inboxes, row.chain);
   return {
     key: row.key,
     workflowId: row.workflowId,
     runId: row.runId,
     name: row.name,
+    route: row.route,
     version: row.version,
     engineVersion: row.engineVersion,
     inputHash: row.inputHash,
@@ -53,10 +64,13 @@ export function runRecordOf(state: MemoryState, row: RunRow): RunRecord {
     ownerId: row.owner === null ? null : (state.workers.get(row.owner)?.workerId ?? null),
     epoch: row.epoch,
     lastSeq: row.lastSeq,
-    inboxCount: inbox.count,
-    inboxUnread: inbox.unread,
+    inboxCount: inboxCountOf(state, row),
+    inboxUnread: row.inboxCountAtEnd === null ? rowOf(state.inboxes, row.chain).unread : 0,
     crashCount: row.crashCount,
     parkReason: row.parkReason === null ? null : { ...row.parkReason },
+    parentRunId: row.parentRunId,
+    options: row.options,
+    attributes: attributesOf(state, row),
   };
 }
 
@@ -66,6 +80,7 @@ export function claimedRunOf(state: MemoryState, row: RunRow): ClaimedRun {
     workflowId: row.workflowId,
     runId: row.runId,
     name: row.name,
+    route: row.route,
     version: row.version,
     engineVersion: row.engineVersion,
     status: row.status === "parked" ? "parked" : "running",
@@ -73,9 +88,11 @@ export function claimedRunOf(state: MemoryState, row: RunRow): ClaimedRun {
     deadlineAt: row.deadlineAt,
     epoch: row.epoch,
     lastSeq: row.lastSeq,
-    inboxCount: rowOf(state.inboxes, row.chain).count,
+    inboxCount: inboxCountOf(state, row),
     crashCount: row.crashCount,
     parkCount: row.parkCount,
+    parentRunId: row.parentRunId,
+    options: row.options,
   };
 }
 
@@ -88,12 +105,15 @@ export function claimedTaskOf(state: MemoryState, row: TaskRow, dueAt: number): 
     runId: run.runId,
     command: row.command,
     name: row.name,
-    queue: row.queue,
+    route: row.route,
     attempt: row.attempt,
     input: copyPayload(row.input),
     options: row.options,
     dueAt,
+    heartbeatMs: row.heartbeatMs,
+    details: copyPayload(row.details),
     epoch: row.epoch,
     crashCount: row.crashCount,
+    cancelRequested: row.cancelRequested,
   };
 }

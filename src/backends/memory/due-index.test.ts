@@ -6,13 +6,13 @@ interface Row extends Due<Row> {
   readonly key: number;
 }
 
-const names = ["a", "b", "c"];
-const rowOf = (key: number, name: string, dueAt: number): Row => ({ key, name, dueAt, heap: null, heapIndex: 0 });
+const routes = ["a", "b", "c"];
+const rowOf = (key: number, route: string, dueAt: number): Row => ({ key, route, dueAt, heap: null, heapIndex: 0 });
 
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ type: fc.constant("enter" as const), name: fc.constantFrom(...names), dueAt: fc.nat(50) }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("enter" as const), name: fc.constantFrom(...routes), dueAt: fc.nat(50) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("leave" as const), index: fc.nat(100) }) },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant("take" as const), names: fc.subarray(names) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("take" as const), routes: fc.subarray(routes) }) },
   // Also backwards: a clock may be set.
   { weight: 1, arbitrary: fc.record({ type: fc.constant("clock" as const), now: fc.nat(50) }) },
 );
@@ -36,12 +36,12 @@ test("the index gives what a scan of all rows would give", () => {
           now = action.now;
         } else {
           const ofNames = rows
-            .filter(({ name }) => action.names.includes(name))
+            .filter(({ route }) => action.routes.includes(route))
             .toSorted((a, b) => (a.dueAt ?? 0) - (b.dueAt ?? 0) || a.key - b.key);
           const due = ofNames.filter(({ dueAt }) => dueAt !== null && dueAt <= now);
-          const first = firstDue(index, action.names, now);
+          const first = firstDue(index, action.routes, now);
           expect(first?.key).toBe(due[0]?.key);
-          expect(nextDueAt(index, action.names, now)).toBe(ofNames[due.length]?.dueAt ?? null);
+          expect(nextDueAt(index, action.routes, now)).toBe(ofNames[due.length]?.dueAt ?? null);
           if (first !== null) leaveDue(first);
           rows = rows.filter((row) => row !== first);
         }

@@ -1,15 +1,15 @@
-/** Rows by name and by the time they are due at: claiming k of n rows costs O(k · (names + log n)), whatever sleeps beside them. */
+/** Rows by route and by the time they are due at: claiming k of n rows costs O(k · (routes + log n)), whatever sleeps beside them. */
 
 /** What a row must carry to be in an index; the last two fields belong to the index. */
 export interface Due<Row> {
   readonly key: number;
-  readonly name: string;
+  readonly route: string;
   dueAt: number | null;
   heap: Row[] | null;
   heapIndex: number;
 }
 
-/** The rows of each name. */
+/** The rows of each route. */
 export type DueIndex<Row> = Map<string, DueRows<Row>>;
 
 /** Two heaps, earliest first: the rows that were due when they were last looked at, and those that were not. */
@@ -23,8 +23,8 @@ export const createDueIndex = <Row>(): DueIndex<Row> => new Map();
 
 /** Enters a row by its `dueAt`, which must not change while it is in. */
 export function enterDue<Row extends Due<Row>>(index: DueIndex<Row>, row: Row): void {
-  let rows = index.get(row.name);
-  if (rows === undefined) index.set(row.name, (rows = { ready: [], sleeping: [], sortedAt: -Infinity }));
+  let rows = index.get(row.route);
+  if (rows === undefined) index.set(row.route, (rows = { ready: [], sleeping: [], sortedAt: -Infinity }));
   push(rows.sleeping, row);
 }
 
@@ -33,21 +33,21 @@ export function leaveDue<Row extends Due<Row>>(row: Row): void {
   if (row.heap !== null) removeAt(row.heap, row.heapIndex);
 }
 
-/** The row of these names that is due for the longest time, left in the index; null if none is due. */
-export function firstDue<Row extends Due<Row>>(index: DueIndex<Row>, names: readonly string[], now: number): Row | null {
+/** The row of these routes that is due for the longest time, left in the index; null if none is due. */
+export function firstDue<Row extends Due<Row>>(index: DueIndex<Row>, routes: readonly string[], now: number): Row | null {
   let first: Row | null = null;
-  for (const name of names) {
-    const row = rowsAt(index, name, now)?.ready[0];
+  for (const route of routes) {
+    const row = rowsAt(index, route, now)?.ready[0];
     if (row !== undefined && (first === null || isBefore(row, first))) first = row;
   }
   return first;
 }
 
-/** The earliest time after `now` at which a row of these names is due. */
-export function nextDueAt<Row extends Due<Row>>(index: DueIndex<Row>, names: readonly string[], now: number): number | null {
+/** The earliest time after `now` at which a row of these routes is due. */
+export function nextDueAt<Row extends Due<Row>>(index: DueIndex<Row>, routes: readonly string[], now: number): number | null {
   let next: number | null = null;
-  for (const name of names) {
-    next = earlier(next, rowsAt(index, name, now)?.sleeping[0]?.dueAt ?? null);
+  for (const route of routes) {
+    next = earlier(next, rowsAt(index, route, now)?.sleeping[0]?.dueAt ?? null);
   }
   return next;
 }
@@ -57,9 +57,9 @@ export function earlier(a: number | null, b: number | null): number | null {
   return b === null ? a : Math.min(a, b);
 }
 
-/** The rows of a name, sorted into the two heaps by what is due at `now`. */
-function rowsAt<Row extends Due<Row>>(index: DueIndex<Row>, name: string, now: number): DueRows<Row> | undefined {
-  const rows = index.get(name);
+/** The rows of a route, sorted into the two heaps by what is due at `now`. */
+function rowsAt<Row extends Due<Row>>(index: DueIndex<Row>, route: string, now: number): DueRows<Row> | undefined {
+  const rows = index.get(route);
   if (rows === undefined) return undefined;
   const { ready, sleeping } = rows;
   // The clock was set back: what was due may not be any more.

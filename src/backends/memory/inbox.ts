@@ -22,6 +22,14 @@ export function consumeItems(inbox: Inbox, positions: readonly number[]): void {
   }
 }
 
+/** The chain goes on with another run: what meant the one before is dropped. */
+export function dropCommandItems(inbox: Inbox): void {
+  consumeItems(
+    inbox,
+    inbox.rows.filter((row) => row.command !== null).map(({ position }) => position),
+  );
+}
+
 /** The run has ended: keeps only what was accepted and never taken. */
 export function closeInbox(inbox: Inbox): void {
   if (inbox.rows.length !== inbox.unread) inbox.rows = inbox.rows.filter((row) => !row.consumed);

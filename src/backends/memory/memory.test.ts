@@ -97,10 +97,10 @@ async function costOfWork(store: Store): Promise<number> {
     for (let count = 0; count < 200; count += 1) {
       const workflowId = `w ${round}/${count}`;
       await store.apply([startOf(sampleRun({ workflowId }))]);
-      const [first] = (await store.claimRuns({ worker, names: ["order"], limit: 10, suspects: 1 })).runs;
+      const [first] = (await store.claimRuns({ worker, routes: ["order"], limit: 10, suspects: 1 })).runs;
       if (first === undefined) throw new Error("the run is not to be had");
       await store.apply([turnOf(first, idle(store.now() + hourMs)), sendOf({ workflowId }, "k")]);
-      const [second] = (await store.claimRuns({ worker, names: ["order"], limit: 10, suspects: 1 })).runs;
+      const [second] = (await store.claimRuns({ worker, routes: ["order"], limit: 10, suspects: 1 })).runs;
       if (second === undefined) throw new Error("the run is not to be had again");
       const [ended] = await store.apply([turnOf(second, completed)]);
       if (ended.status !== "committed") throw new Error("the run does not end");

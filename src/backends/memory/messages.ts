@@ -1,22 +1,18 @@
-/** What reaches a run from outside: messages, outcomes of activities, and the order to try a parked run again. */
-import type {
-  FinishTaskOperation,
-  FinishTaskOutcome,
-  ResumeOperation,
-  ResumeOutcome,
-  SendOperation,
-  SendOutcome,
-} from "../../backend/index.js";
+/** What reaches a run from outside: messages, and the order to try a parked run again. */
+import type { ResumeOperation, ResumeOutcome, RunTarget, SendOperation, SendOutcome } from "../../backend/index.js";
 import { isOpen } from "../../backend/index.js";
 import { claimedRunOf } from "./copies.js";
 import { putItem } from "./inbox.js";
 import { setDue, wakeRun } from "./ownership.js";
 import { rowOf, type MemoryState, type RunRow } from "./state.js";
-import { removeTask } from "./tasks.js";
 
-/** The run that a command from outside means: the newest of a workflow id, or exactly this run. */
-export function findTarget(state: MemoryState, target: { readonly workflowId: string } | { readonly runId: string }): RunRow | undefined {
-  return "runId" in target ? state.runByRunId.get(target.runId) : state.newestRunByWorkflowId.get(target.workflowId);
+/** The run that a command from outside means. */
+export function findTarget(state: MemoryState, target: RunTarget): RunRow | undefined {
+  if ("workflowId" in target) return state.newestRunByWorkflowId.get(target.workflowId);
+  if ("runId" in target) return state.runByRunId.get(target.runId);
+  let row = state.runByRunId.get(target.chainOf);
+  while (row !== undefined && row.nextInChain !== null) row = row.nextInChain;
+  return row;
 }
 
 export function applySend(state: MemoryState, operation: SendOperation, now: number): SendOutcome {
@@ -30,19 +26,6 @@ export function applySend(state: MemoryState, operation: SendOperation, now: num
   const position = putItem(inbox, operation.item);
   const claimed = wakeRun(state, row, { now, cancels: operation.item.kind === "cancel", claimFor: operation.claimFor });
   return { status: "sent", key: row.key, position, claimed: claimed ? claimedRunOf(state, row) : null, owner: row.owner };
-}
-
-export function applyFinishTask(state: MemoryState, operation: FinishTaskOperation, now: number): FinishTaskOutcome {
-  const task = state.tasks.get(operation.key);
-  if (task === undefined || task.owner === null || task.epoch !== operation.epoch) return { status: "gone" };
-
-  // Tasks go with their run, so the run is open.
-  const row = rowOf(state.runs, task.runKey);
-  removeTask(state, task);
-  const item = { kind: operation.kind, name: "", command: task.command, attempt: task.attempt, payload: operation.payload };
-  const position = putItem(rowOf(state.inboxes, row.chain), item);
-  const claimed = wakeRun(state, row, { now, cancels: false, claimFor: operation.claimFor });
-  return { status: "finished", runKey: row.key, position, claimed: claimed ? claimedRunOf(state, row) : null, owner: row.owner };
 }
 
 export function applyResume(state: MemoryState, operation: ResumeOperation, now: number): ResumeOutcome {

@@ -43,7 +43,7 @@ export function wakeRun(
   if (row.owner !== null || row.status !== "running") return false;
   const isDelayedStart = row.lastSeq === 0 && row.dueAt !== null && row.dueAt > now;
   if (isDelayedStart && !cancels) return false;
-  if (claimFor !== null && claimFor.names.includes(row.name) && isAlive(state, claimFor.worker, now) && !isSuspect(row)) {
+  if (claimFor !== null && claimFor.routes.includes(row.route) && isAlive(state, claimFor.worker, now) && !isSuspect(row)) {
     takeRun(state, row, claimFor.worker);
     return true;
   }

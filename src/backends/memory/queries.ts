@@ -12,7 +12,8 @@ export function loadHistory(state: MemoryState, options: Parameters<Store["loadH
 export function loadInboxes(state: MemoryState, runs: Parameters<Store["loadInboxes"]>[0]): readonly (readonly InboxRecord[])[] {
   return runs.map(({ key, above }) => {
     const run = state.runs.get(key);
-    if (run === undefined) return [];
+    // The inbox has gone on with the chain.
+    if (run === undefined || run.nextInChain !== null) return [];
     const { rows } = rowOf(state.inboxes, run.chain);
     // While the run is open, a row's index is its position less one.
     const candidates = isOpen(run.status) ? rows.slice(above) : rows.filter((row) => row.position > above);
@@ -30,12 +31,16 @@ export function findRuns(state: MemoryState, targets: Parameters<Store["findRuns
 }
 
 export function listRuns(state: MemoryState, options: Parameters<Store["listRuns"]>[0]): readonly RunRecord[] {
-  const { name, status, workflowIdPrefix = "", before, limit } = options;
+  const { name, status, workflowIdPrefix = "", before, limit, parentRunId, attributes = [] } = options;
+  const children = parentRunId === undefined ? undefined : (state.runsByParent.get(parentRunId) ?? new Set());
   const found: RunRecord[] = [];
   const newest = before === undefined ? state.lastKeys.run : Math.min(before - 1, state.lastKeys.run);
   for (let key = newest; key >= 1 && found.length < limit; key -= 1) {
     const row = state.runs.get(key);
     if (row === undefined || (name !== undefined && row.name !== name) || (status !== undefined && row.status !== status)) continue;
+    if (children?.has(row) === false) continue;
+    const held = state.attributes.get(row.chain);
+    if (!attributes.every((one) => held?.get(one.name) === one.value)) continue;
     if (row.workflowId.startsWith(workflowIdPrefix)) found.push(runRecordOf(state, row));
   }
   return found;

@@ -1,8 +1,20 @@
 /** The tables of the memory store and the indexes over them. The operations beside this file are the only writers; checkers may read everything. */
-import type { EndedStatus, HistoryRecord, InboxRecord, NewTask, ParkReason, RunKey, TaskKey, WorkerKey } from "../../backend/index.js";
+import type {
+  ChunkRecord,
+  EndedStatus,
+  EntryRecord,
+  HistoryRecord,
+  InboxRecord,
+  NewTask,
+  ParkReason,
+  Payload,
+  RunKey,
+  TaskKey,
+  WorkerKey,
+} from "../../backend/index.js";
 import { createDueIndex, type Due, type DueIndex } from "./due-index.js";
 
-/** The store's name of a chain of runs that continue one another: the key of its first run. The inbox belongs to the chain. */
+/** The store's name of a chain of runs that continue one another: the key of its first run. Inbox, entries, streams and attributes belong to the chain. */
 export type ChainKey = number;
 
 export interface RunRow extends Due<RunRow> {
@@ -11,17 +23,24 @@ export interface RunRow extends Due<RunRow> {
   readonly workflowId: string;
   readonly runId: string;
   readonly name: string;
+  readonly route: string;
   readonly version: string | null;
   readonly engineVersion: number;
   readonly inputHash: string;
   readonly createdAt: number;
   readonly deadlineAt: number | null;
+  readonly parentRunId: string | null;
+  readonly options: string | null;
   status: "running" | "parked" | EndedStatus;
   endedAt: number | null;
   owner: WorkerKey | null;
   epoch: number;
   lastSeq: number;
   inboxSeen: number;
+  /** How many items the inbox had when the chain went on without this run; null while it has not. */
+  inboxCountAtEnd: number | null;
+  /** The run that went on in the place of this one. */
+  nextInChain: RunRow | null;
   crashCount: number;
   /** Was the crash count at the threshold when the run was last claimed? Then its worker's death is put down to it. */
   claimedAsSuspect: boolean;
@@ -43,12 +62,23 @@ export interface Inbox {
   readonly dedupeKeys: Set<string>;
 }
 
-export interface TaskRow extends Due<TaskRow>, Omit<NewTask, "dueAt"> {
+export interface TaskRow extends Due<TaskRow>, Omit<NewTask, "dueAt" | "expiresAt" | "details"> {
   readonly key: TaskKey;
   readonly runKey: RunKey;
   owner: WorkerKey | null;
   epoch: number;
   crashCount: number;
+  expiresAt: number | null;
+  details: Payload | null;
+  /** Has its worker given the claim up for somebody who has the token? Then nobody claims it. */
+  isDetached: boolean;
+  cancelRequested: boolean;
+}
+
+/** A stream of a chain: its chunks, and the last number of each of its writers. */
+export interface StreamRows {
+  readonly chunks: ChunkRecord[];
+  readonly lastNumbers: Map<string, number>;
 }
 
 export interface WorkerRow {
@@ -62,6 +92,10 @@ export interface MemoryState {
   readonly runs: Map<RunKey, RunRow>;
   readonly histories: Map<RunKey, HistoryRecord[]>;
   readonly inboxes: Map<ChainKey, Inbox>;
+  /** By chain, then by name. */
+  readonly entries: Map<ChainKey, Map<string, EntryRecord>>;
+  readonly streams: Map<ChainKey, Map<string, StreamRows>>;
+  readonly attributes: Map<ChainKey, Map<string, string>>;
   readonly tasks: Map<TaskKey, TaskRow>;
   /** Living workers; a dead or retired one is deleted. */
   readonly workers: Map<WorkerKey, WorkerRow>;
@@ -73,9 +107,12 @@ export interface MemoryState {
   readonly dueRuns: DueIndex<RunRow>;
   readonly dueSuspects: DueIndex<RunRow>;
   readonly dueTasks: DueIndex<TaskRow>;
-  readonly parkedByName: Map<string, Set<RunRow>>;
+  readonly parkedByRoute: Map<string, Set<RunRow>>;
   readonly runsByOwner: Map<WorkerKey, Set<RunRow>>;
   readonly tasksByOwner: Map<WorkerKey, Set<TaskRow>>;
+  /** Tasks that expire at some time. */
+  readonly expiringTasks: Set<TaskRow>;
+  readonly runsByParent: Map<string, Set<RunRow>>;
   /** By run, then by command. */
   readonly tasksByRun: Map<RunKey, Map<number, TaskRow>>;
 
@@ -90,6 +127,9 @@ export function createMemoryState(): MemoryState {
     runs: new Map(),
     histories: new Map(),
     inboxes: new Map(),
+    entries: new Map(),
+    streams: new Map(),
+    attributes: new Map(),
     tasks: new Map(),
     workers: new Map(),
     runByRunId: new Map(),
@@ -97,9 +137,11 @@ export function createMemoryState(): MemoryState {
     dueRuns: createDueIndex(),
     dueSuspects: createDueIndex(),
     dueTasks: createDueIndex(),
-    parkedByName: new Map(),
+    parkedByRoute: new Map(),
     runsByOwner: new Map(),
     tasksByOwner: new Map(),
+    expiringTasks: new Set(),
+    runsByParent: new Map(),
     tasksByRun: new Map(),
     lastKeys: { run: 0, task: 0, worker: 0 },
     listeners: new Set(),

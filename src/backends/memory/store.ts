@@ -1,9 +1,13 @@
-import { StoreFailure, type Operation, type Outcome, type Store } from "../../backend/index.js";
+import { StoreFailure, type Store, type WorkerKey } from "../../backend/index.js";
+import { makesNews } from "../../backend/makes-news.js";
+import { PerdureError } from "../../errors.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, inspectOwned, reclaimRun, retryParked } from "./claims.js";
 import { createHints } from "./hints.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
+import { readChunks, readEntries, readStreamTail } from "./shelf.js";
+import { expireTasks } from "./task-outcomes.js";
 import type { MemoryState } from "./state.js";
 import { claimTasks } from "./tasks.js";
 import { recover, registerWorker, release, renewLease, retireWorker } from "./workers.js";
@@ -11,6 +15,9 @@ import { recover, registerWorker, release, renewLease, retireWorker } from "./wo
 /** One "connection" to a state. Each call does all of its work before it returns its promise, so calls never interleave. */
 export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () => number): Store {
   const hints = createHints(state, runtime);
+  /** The workers that were registered through this store. */
+  const ours = new Set<WorkerKey>();
+  const isOurs = (worker: WorkerKey): boolean => ours.has(worker);
   let isClosed = false;
 
   /** A rejection rather than a throw, as from a store that is far away. `isNews`: may the result matter to other processes? */
@@ -28,13 +35,21 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
     apply: (operations) => {
       const outcomes = call(
         () => applyAll(state, operations, now()),
-        (results) => results.some((outcome, index) => makesNews(operations[index], outcome)),
+        (results) => results.some((outcome, index) => makesNews(operations[index], outcome, isOurs)),
       );
       // They stand in the order of their operations, which is all that the mapped type says.
       return outcomes as Promise<never>;
     },
 
-    registerWorker: (options) => call(() => registerWorker(state, options, now())),
+    applyWithin: () =>
+      Promise.reject(new PerdureError("invalid_argument", "The memory store is no database, so it has no transactions to take part in.")),
+
+    registerWorker: (options) =>
+      call(() => {
+        const registered = registerWorker(state, options, now());
+        ours.add(registered.worker);
+        return registered;
+      }),
     renewLease: (options) => call(() => renewLease(state, options, now())),
     retireWorker: (worker) =>
       call(
@@ -47,6 +62,12 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
         ({ runs, tasks }) => runs + tasks > 0,
       ),
 
+    expireTasks: () =>
+      call(
+        () => expireTasks(state, now()),
+        (expired) => expired > 0,
+      ),
+
     claimRuns: (options) => call(() => claimRuns(state, options, now())),
     reclaimRun: (options) => call(() => reclaimRun(state, options)),
     claimTasks: (options) => call(() => claimTasks(state, options, now())),
@@ -56,15 +77,18 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
         () => release(state, options, now()),
         () => true,
       ),
-    retryParked: (names) =>
+    retryParked: (routes) =>
       call(
-        () => retryParked(state, names, now()),
+        () => retryParked(state, routes, now()),
         (retried) => retried > 0,
       ),
 
     loadHistory: (options) => call(() => loadHistory(state, options)),
     loadInboxes: (runs) => call(() => loadInboxes(state, runs)),
     findRuns: (targets) => call(() => findRuns(state, targets)),
+    readEntries: (options) => call(() => readEntries(state, options)),
+    readChunks: (options) => call(() => readChunks(state, options)),
+    readStreamTail: (options) => call(() => readStreamTail(state, options)),
     listRuns: (options) => call(() => listRuns(state, options)),
 
     onHint: hints.onHint,
@@ -73,31 +97,4 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
       hints.close();
     },
   };
-}
-
-/** Has an operation made work that another process could do, or ended what one may wait for? */
-function makesNews(operation: Operation | undefined, outcome: Outcome): boolean {
-  switch (outcome.status) {
-    case "started":
-      return !outcome.owned || (operation?.type === "start" && (operation.eager?.effects.tasks.length ?? 0) > 0);
-    case "committed":
-      return !outcome.owned || (operation?.type === "turn" && operation.effects.tasks.length > 0);
-    case "sent":
-    case "finished":
-      return outcome.claimed === null;
-    case "resumed":
-      return true;
-    case "exists":
-    case "fenced":
-    case "unseen_inbox":
-    case "locked":
-    case "duplicate":
-    case "not_running":
-    case "not_found":
-    case "gone":
-    case "not_parked":
-      return false;
-    default:
-      return outcome satisfies never;
-  }
 }

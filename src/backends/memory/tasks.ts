@@ -14,14 +14,19 @@ export function queueTask(state: MemoryState, run: RunRow, task: NewTask): void 
     runKey: run.key,
     command: task.command,
     name: task.name,
-    queue: task.queue,
+    route: task.route,
     attempt: task.attempt,
     input: copyPayload(task.input),
     options: task.options,
     dueAt: task.dueAt,
+    expiresAt: null,
+    heartbeatMs: task.heartbeatMs,
+    details: copyPayload(task.details),
     owner: null,
     epoch: 0,
     crashCount: 0,
+    isDetached: false,
+    cancelRequested: false,
     heap: null,
     heapIndex: 0,
   };
@@ -30,6 +35,25 @@ export function queueTask(state: MemoryState, run: RunRow, task: NewTask): void 
   if (ofRun === undefined) state.tasksByRun.set(run.key, new Map([[row.command, row]]));
   else ofRun.set(row.command, row);
   enterDue(state.dueTasks, row);
+  setExpiry(state, row, task.expiresAt);
+}
+
+/** Tells whoever works, or will work, at the task of a command to stop. */
+export function cancelTask(state: MemoryState, run: RunRow, command: number): void {
+  const row = state.tasksByRun.get(run.key)?.get(command);
+  if (row !== undefined) row.cancelRequested = true;
+}
+
+export function setExpiry(state: MemoryState, row: TaskRow, expiresAt: number | null): void {
+  row.expiresAt = expiresAt;
+  if (expiresAt === null) state.expiringTasks.delete(row);
+  else state.expiringTasks.add(row);
+}
+
+/** Gives the claim up without making the task due. */
+export function detachTask(state: MemoryState, row: TaskRow): void {
+  setTaskOwner(state, row, null);
+  row.isDetached = true;
 }
 
 /** Removes the task of a command, whether claimed or not. */
@@ -47,6 +71,7 @@ export function withdrawAllTasks(state: MemoryState, run: RunRow): void {
 export function removeTask(state: MemoryState, row: TaskRow): void {
   leaveDue(row);
   setTaskOwner(state, row, null);
+  setExpiry(state, row, null);
   state.tasks.delete(row.key);
   const ofRun = state.tasksByRun.get(row.runKey);
   ofRun?.delete(row.command);
@@ -56,6 +81,8 @@ export function removeTask(state: MemoryState, row: TaskRow): void {
 /** Takes a task from its worker, fencing it, and makes it due at once. */
 export function freeTask(state: MemoryState, row: TaskRow, now: number): void {
   setTaskOwner(state, row, null);
+  // It waits for a worker again, and that it does for as long as it takes.
+  setExpiry(state, row, null);
   row.epoch += 1;
   row.dueAt = now;
   enterDue(state.dueTasks, row);
@@ -66,19 +93,20 @@ export function claimTasks(
   options: Parameters<Store["claimTasks"]>[0],
   now: number,
 ): Awaited<ReturnType<Store["claimTasks"]>> {
-  const { worker, names, limit } = options;
+  const { worker, routes, limit } = options;
   const rows: { readonly row: TaskRow; readonly dueAt: number }[] = [];
   const wanted = isAlive(state, worker, now) ? limit : 0;
   while (rows.length < wanted) {
-    const row = firstDue(state.dueTasks, names, now);
+    const row = firstDue(state.dueTasks, routes, now);
     if (row === null) break;
     leaveDue(row);
     setTaskOwner(state, row, worker);
+    setExpiry(state, row, row.heartbeatMs === null ? null : now + row.heartbeatMs);
     row.epoch += 1;
     rows.push({ row, dueAt: row.dueAt ?? now });
     row.dueAt = null;
   }
-  return { tasks: rows.map(({ row, dueAt }) => claimedTaskOf(state, row, dueAt)), nextDueAt: nextDueAt(state.dueTasks, names, now) };
+  return { tasks: rows.map(({ row, dueAt }) => claimedTaskOf(state, row, dueAt)), nextDueAt: nextDueAt(state.dueTasks, routes, now) };
 }
 
 function setTaskOwner(state: MemoryState, row: TaskRow, owner: WorkerKey | null): void {

@@ -7,7 +7,7 @@ import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, 
 import { databaseClock, type DatabaseClock } from "./clock.js";
 import type { MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
-import { makesNews } from "../sql/makes-news.js";
+import { makesNews } from "../../backend/makes-news.js";
 import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";

@@ -1,6 +1,6 @@
 import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { makesNews } from "../sql/makes-news.js";
+import { makesNews } from "../../backend/makes-news.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyBatch, type Contention } from "./apply.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";

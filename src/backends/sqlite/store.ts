@@ -1,7 +1,7 @@
 import type { Operation, Outcome, RunRecord, Store, WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
-import { makesNews } from "../sql/makes-news.js";
+import { makesNews } from "../../backend/makes-news.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, hasDueRuns, hasDueTasks, nextRunDueAt, nextTaskDueAt, reclaimRun, retryParked } from "./claims.js";
 import { Database } from "./database.js";

@@ -63,7 +63,7 @@ export const claims: Checks = {
     await lab.drive(worker, {}, { next: parked(later + 1), events: [] });
     await lab.drive(worker, { name: "other" }, { next: idle(later) });
     await lab.drive(worker, {}, { next: completed });
-    const claim = (names: readonly string[]): Promise<unknown> => lab.store.claimRuns({ worker, names, limit: 10, suspects: 1 });
+    const claim = (names: readonly string[]): Promise<unknown> => lab.store.claimRuns({ worker, routes, limit: 10, suspects: 1 });
     assert.deepEqual(await claim(["order"]), { runs: [], nextDueAt: later + 1 });
     assert.deepEqual(await claim(["order", "other"]), { runs: [], nextDueAt: later });
     assert.deepEqual(await claim(["unknown"]), { runs: [], nextDueAt: null });
@@ -74,7 +74,7 @@ export const claims: Checks = {
     const worker = await lab.worker();
     const later = lab.store.now() + hourMs;
     for (const dueAt of [1, 2, 3, later]) await lab.drive(worker, {}, { next: idle(dueAt) });
-    const { runs, nextDueAt } = await lab.store.claimRuns({ worker, names: ["order"], limit: 1, suspects: 0 });
+    const { runs, nextDueAt } = await lab.store.claimRuns({ worker, routes: ["order"], limit: 1, suspects: 0 });
     assert.deepEqual([runs.length, nextDueAt], [1, later]);
     assert.equal((await lab.claimAll(worker)).length, 2);
   },
@@ -114,7 +114,7 @@ export const claims: Checks = {
       (await lab.claimAll(worker, { names: [suspectName] })).map(({ runId }) => runId),
       [harmless.runId],
     );
-    assert.deepEqual(await lab.claimAll(worker, { names: ["order"], suspects: 1 }), []);
+    assert.deepEqual(await lab.claimAll(worker, { routes: ["order"], suspects: 1 }), []);
     const claimed = await lab.claimOnly(worker, { names: [suspectName], suspects: 1 });
     assert.deepEqual([claimed.runId, claimed.crashCount], [run.runId, 2]);
   },
@@ -133,7 +133,7 @@ export const claims: Checks = {
   async "a sender does not claim a suspect"(lab) {
     const worker = await lab.worker();
     const run = await makeSuspect(lab);
-    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, names: [suspectName] } })), "sent");
+    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, routes: [suspectName] } })), "sent");
     assert.deepEqual([outcome.claimed, outcome.owner], [null, null]);
   },
 

@@ -19,7 +19,7 @@ export const concurrency: Checks = {
     const run = await lab.start();
     assert.equal((await second.findRuns([run]))[0]?.run.key, run.key);
     const worker = await lab.worker({ store: second });
-    const { runs } = await second.claimRuns({ worker, names: ["order"], limit: 1, suspects: 0 });
+    const { runs } = await second.claimRuns({ worker, routes: ["order"], limit: 1, suspects: 0 });
     assert.equal(runs.length, 1);
     assert.deepEqual(await lab.claimAll(await lab.worker()), []);
   },
@@ -38,7 +38,7 @@ export const concurrency: Checks = {
     await race(lab, 8, async (store) => {
       const worker = await lab.worker({ store });
       for (;;) {
-        const { runs } = await store.claimRuns({ worker, names: ["order"], limit: 3, suspects: 0 });
+        const { runs } = await store.claimRuns({ worker, routes: ["order"], limit: 3, suspects: 0 });
         claimed.push(...runs.map(({ runId }) => runId));
         // Rows that another transaction holds may be passed over: only an empty table means the end.
         if (runs.length === 0 && claimed.length >= started.length) return;

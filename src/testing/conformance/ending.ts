@@ -15,7 +15,7 @@ export const ending: Checks = {
         assert.equal(expectStatus(outcome, "unseen_inbox").inboxCount, 2);
       }
     });
-    assert.deepEqual((await lab.store.claimTasks({ worker, names: ["charge"], limit: 10 })).tasks, []);
+    assert.deepEqual((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks, []);
     expectStatus(await lab.do(turnOf(run, completed, { inboxSeen: 2 })), "committed");
   },
 

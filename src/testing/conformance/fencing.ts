@@ -16,7 +16,7 @@ export const fencing: Checks = {
         expectStatus(await lab.do(turnOf({ ...claimed, epoch }, completed, { consumed: [1], tasks: [taskOf(1)] })), "fenced");
       }
     });
-    assert.deepEqual((await lab.store.claimTasks({ worker: first, names: ["charge"], limit: 10 })).tasks, []);
+    assert.deepEqual((await lab.store.claimTasks({ worker: first, routes: ["charge"], limit: 10 })).tasks, []);
     expectStatus(await lab.do(turnOf(claimed, driving)), "committed");
   },
 

@@ -104,7 +104,7 @@ export const inbox: Checks = {
   async "a message to a run that is driven leaves it with its driver, who can ask for news"(lab) {
     const [worker, other] = [await lab.worker(), await lab.worker()];
     const [run, quiet] = [await lab.drive(worker), await lab.drive(worker)];
-    const sent = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker: other, names: ["order"] } })), "sent");
+    const sent = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker: other, routes: ["order"] } })), "sent");
     assert.deepEqual([sent.claimed, sent.owner], [null, worker]);
     assert.deepEqual(await lab.claimAll(other), []);
     const owned = async (): Promise<readonly unknown[]> => (await lab.store.inspectOwned(worker)).runs.toSorted((a, b) => a.key - b.key);
@@ -120,7 +120,7 @@ export const inbox: Checks = {
   async "the sender may claim a run that nobody drives, in the same commit"(lab) {
     const [worker, other] = [await lab.worker(), await lab.worker()];
     const run = await lab.drive(worker, {}, { next: idle(lab.store.now() + hourMs) });
-    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker: other, names: ["unknown", "order"] } })), "sent");
+    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker: other, routes: ["unknown", "order"] } })), "sent");
     assert.ok(outcome.claimed);
     assert.deepEqual([outcome.claimed.runId, outcome.claimed.epoch, outcome.claimed.inboxCount, outcome.owner], [run.runId, 2, 1, other]);
     assert.deepEqual(await lab.claimAll(worker), []);
@@ -130,14 +130,14 @@ export const inbox: Checks = {
   async "the sender does not claim what it has no code for"(lab) {
     const worker = await lab.worker();
     const run = await lab.drive(worker, {}, { next: idle() });
-    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, names: ["Order", "ord"] } })), "sent");
+    const outcome = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, routes: ["Order", "ord"] } })), "sent");
     assert.deepEqual([outcome.claimed, outcome.owner], [null, null]);
     assert.equal((await lab.claimOnly(worker)).runId, run.runId);
   },
 
   async "a run that was just started in the same batch can be written to"(lab) {
     const worker = await lab.worker();
-    const claimFor = { worker, names: ["order"] };
+    const claimFor = { worker, routes: ["order"] };
     const run = await lab.start();
     const [sent, again] = await lab.store.apply([sendOf(run, "a", { claimFor }), sendOf(run, "b", { claimFor })]);
     assert.equal(expectStatus(sent, "sent").claimed?.inboxCount, 2);

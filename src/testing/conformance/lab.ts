@@ -136,9 +136,9 @@ function makeLab(basis: Pick<Lab, "store" | "open" | "until" | "eventually" | "c
       return { ...run, epoch: 1, lastSeq: eager.effects.events.length };
     },
     claimAll: async (worker, { names = ["order"], limit = 1000, suspects = 0 } = {}) =>
-      (await store.claimRuns({ worker, names, limit, suspects })).runs,
+      (await store.claimRuns({ worker, routes, limit, suspects })).runs,
     claimOnly: async (worker, options) => only(await lab.claimAll(worker, options)),
-    claimOnlyTask: async (worker, names = ["charge"]) => only((await store.claimTasks({ worker, names, limit: 1000 })).tasks),
+    claimOnlyTask: async (worker, names = ["charge"]) => only((await store.claimTasks({ worker, routes, limit: 1000 })).tasks),
     look: ({ runId }) => snapshotOf(store, { runId }),
     endLease: async (worker) => {
       assert.ok(await store.renewLease({ worker, leaseMs: 1 }), "the lease lasts");

@@ -45,7 +45,7 @@ export const parking: Checks = {
   async "a parked run accepts messages and requests to cancel, and stays as it is"(lab) {
     const worker = await lab.worker();
     const run = await lab.drive(worker, {}, { next: parked(null, reason), events: [] });
-    const claimFor = { worker, names: ["order"] };
+    const claimFor = { worker, routes: ["order"] };
     const message = expectStatus(await lab.do(sendOf(run, "a", { claimFor })), "sent");
     const cancel = expectStatus(await lab.do(sendOf(run, "b", { item: cancelItem, claimFor })), "sent");
     assert.deepEqual([message.position, message.claimed, message.owner, cancel.position, cancel.claimed], [1, null, null, 2, null]);
@@ -63,7 +63,7 @@ export const parking: Checks = {
     );
     expectStatus(await lab.do({ type: "resume", target: { runId: run.runId } }), "resumed");
     expectStatus(await lab.do({ type: "resume", target: { workflowId: byWorkflowId.workflowId } }), "resumed");
-    const claimed = await lab.claimAll(worker, { names: ["order", "other"] });
+    const claimed = await lab.claimAll(worker, { routes: ["order", "other"] });
     assert.deepEqual(claimed.map(({ runId }) => runId).toSorted(), [run.runId, byWorkflowId.runId].toSorted());
   },
 
@@ -87,13 +87,13 @@ export const parking: Checks = {
     const other = await lab.drive(worker, { name: "other" }, { next: parked(null, reason), events: [] });
     const sleeping = await lab.drive(worker, {}, { next: idle() });
     const mended = await lab.drive(worker, { name: "mended" }, { next: parked(1, reason), events: [] });
-    const claimedMended = await lab.claimOnly(worker, { names: ["mended"] });
+    const claimedMended = await lab.claimOnly(worker, { routes: ["mended"] });
     expectStatus(await lab.do(turnOf(claimedMended, idle(lab.store.now() + hourMs))), "committed");
     await lab.assertUntouched([poisoned, other, sleeping, mended], async () => {
       assert.equal(await lab.store.retryParked([]), 0);
       assert.equal(await lab.store.retryParked(["order", "mended", "unknown"]), 2);
     });
-    const claimed = await lab.claimAll(worker, { names: ["order", "other"] });
+    const claimed = await lab.claimAll(worker, { routes: ["order", "other"] });
     assert.deepEqual(claimed.map(({ runId }) => runId).toSorted(), [mendable.runId, untimed.runId].toSorted());
     assert.equal(await lab.store.retryParked(["order"]), 0, "those that are being tried are left alone");
   },

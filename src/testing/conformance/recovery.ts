@@ -60,12 +60,12 @@ export const recovery: Checks = {
   async "a death is put down to the suspects that the worker held, and to nothing else"(lab) {
     const helper = await lab.worker();
     const suspect = await lab.start({ name: "suspect" });
-    for (let crashes = 0; crashes < 2; crashes += 1) await lab.crashWith((worker) => lab.claimOnly(worker, { names: ["suspect"] }));
+    for (let crashes = 0; crashes < 2; crashes += 1) await lab.crashWith((worker) => lab.claimOnly(worker, { routes: ["suspect"] }));
     const bystander = await lab.start({ name: "bystander" });
     await lab.drive(helper, { name: "task owner" }, { tasks: [taskOf(1)] });
     await lab.crashWith(async (worker) => {
-      await lab.claimOnly(worker, { names: ["suspect"], suspects: 1 });
-      await lab.claimOnly(worker, { names: ["bystander"] });
+      await lab.claimOnly(worker, { routes: ["suspect"], suspects: 1 });
+      await lab.claimOnly(worker, { routes: ["bystander"] });
       await lab.claimOnlyTask(worker);
     });
     assert.equal((await lab.look(suspect)).run.crashCount, 3);
@@ -99,7 +99,7 @@ export const recovery: Checks = {
     await lab.claimAll(zombie);
     const eager = await lab.drive(zombie, { name: "eager" });
     await lab.store.recover(helper);
-    const claimed = await lab.claimAll(helper, { names: ["order", "eager"] });
+    const claimed = await lab.claimAll(helper, { routes: ["order", "eager"] });
     assert.deepEqual(claimed.map(({ runId }) => runId).toSorted(), [run.runId, eager.runId].toSorted());
   },
 };

@@ -145,7 +145,7 @@ export const starts: Checks = {
         "exists",
       );
     });
-    assert.deepEqual((await lab.store.claimTasks({ worker, names: ["charge"], limit: 10 })).tasks, []);
+    assert.deepEqual((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks, []);
     assert.deepEqual(await lab.store.inspectOwned(worker), { runs: [], tasks: [] });
   },
 
@@ -153,9 +153,9 @@ export const starts: Checks = {
     const worker = await lab.worker();
     const dueAt = lab.store.now() + hourMs;
     const run = await lab.start({}, { dueAt });
-    const sent = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, names: ["order"] } })), "sent");
+    const sent = expectStatus(await lab.do(sendOf(run, "k", { claimFor: { worker, routes: ["order"] } })), "sent");
     assert.deepEqual([sent.position, sent.claimed, sent.owner], [2, null, null]);
-    assert.deepEqual(await lab.store.claimRuns({ worker, names: ["order"], limit: 10, suspects: 1 }), { runs: [], nextDueAt: dueAt });
+    assert.deepEqual(await lab.store.claimRuns({ worker, routes: ["order"], limit: 10, suspects: 1 }), { runs: [], nextDueAt: dueAt });
   },
 
   async "a delayed start that is to be cancelled does not wait"(lab) {

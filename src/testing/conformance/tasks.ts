@@ -14,7 +14,7 @@ export const tasks: Checks = {
     assert.deepEqual(rest, { ...withoutInput(task), runKey: run.key, workflowId: run.workflowId, runId: run.runId, crashCount: 0 });
     assert.ok(epoch > 0, "a claim raises the epoch");
     assert.deepEqual(await lab.store.inspectOwned(other), { runs: [], tasks: [key] });
-    assert.deepEqual(await lab.store.claimTasks({ worker, names: ["mail"], limit: 10 }), { tasks: [], nextDueAt: null });
+    assert.deepEqual(await lab.store.claimTasks({ worker, routes: ["mail"], limit: 10 }), { tasks: [], nextDueAt: null });
   },
 
   async "tasks are claimed by name and number, when they are due"(lab) {
@@ -23,7 +23,7 @@ export const tasks: Checks = {
     const due = [taskOf(1), taskOf(2), taskOf(3, { name: "mail" })];
     await lab.drive(worker, {}, { tasks: [...due, taskOf(4, { dueAt: later }), taskOf(5, { name: "mail", dueAt: later + 1 })] });
     const claim = async (names: readonly string[], limit: number): Promise<readonly [readonly number[], number | null]> => {
-      const claimed = await lab.store.claimTasks({ worker, names, limit });
+      const claimed = await lab.store.claimTasks({ worker, routes, limit });
       return [claimed.tasks.map(({ command }) => command).toSorted((a, b) => a - b), claimed.nextDueAt];
     };
     assert.deepEqual(await claim([], 10), [[], null]);
@@ -40,7 +40,7 @@ export const tasks: Checks = {
     await lab.drive(worker, {}, { tasks: [taskOf(1, { dueAt })] });
     const claimed = await lab.eventually(
       "the task",
-      async () => (await lab.store.claimTasks({ worker, names: ["charge"], limit: 10 })).tasks[0],
+      async () => (await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks[0],
     );
     assert.ok(lab.store.now() >= dueAt - 1, "claimed early");
     assert.equal(claimed.dueAt, dueAt);
@@ -71,7 +71,7 @@ export const tasks: Checks = {
     const [worker, other] = [await lab.worker(), await lab.worker()];
     const waiting = await lab.drive(worker, {}, { tasks: [taskOf(1)], next: idle() });
     const task = await lab.claimOnlyTask(other);
-    const outcome = expectStatus(await lab.do(finishOf(task, { claimFor: { worker: other, names: ["order"] } })), "finished");
+    const outcome = expectStatus(await lab.do(finishOf(task, { claimFor: { worker: other, routes: ["order"] } })), "finished");
     assert.deepEqual(
       [outcome.claimed?.runId, outcome.claimed?.epoch, outcome.claimed?.inboxCount, outcome.owner],
       [waiting.runId, 2, 1, other],
@@ -105,7 +105,7 @@ export const tasks: Checks = {
   async "a task that is queued and withdrawn by the same commit is gone"(lab) {
     const worker = await lab.worker();
     await lab.drive(worker, {}, { tasks: [taskOf(1)], withdrawnTasks: [1] });
-    assert.deepEqual((await lab.store.claimTasks({ worker, names: ["charge"], limit: 10 })).tasks, []);
+    assert.deepEqual((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks, []);
   },
 
   async "a new attempt takes the place of an older one"(lab) {
@@ -125,7 +125,7 @@ export const tasks: Checks = {
     const run = await lab.drive(worker, {}, { tasks: [taskOf(1)] });
     const task = await lab.claimOnlyTask(worker);
     await lab.store.release({ worker: other, runs: [], tasks: [task.key] });
-    assert.deepEqual((await lab.store.claimTasks({ worker: other, names: ["charge"], limit: 1 })).tasks, [], "not another's to release");
+    assert.deepEqual((await lab.store.claimTasks({ worker: other, routes: ["charge"], limit: 1 })).tasks, [], "not another's to release");
     await lab.store.release({ worker, runs: [], tasks: [task.key] });
     await lab.assertUntouched([run], async () => expectStatus(await lab.do(finishOf(task)), "gone"));
     const again = await lab.claimOnlyTask(other);
@@ -138,7 +138,7 @@ export const tasks: Checks = {
     const worker = await lab.worker();
     const run = await lab.drive(worker, {}, { tasks: [taskOf(1)] });
     expectStatus(await lab.do(turnOf(run, parked(), { events: [] })), "committed");
-    const finish = finishOf(await lab.claimOnlyTask(worker), { claimFor: { worker, names: ["order"] } });
+    const finish = finishOf(await lab.claimOnlyTask(worker), { claimFor: { worker, routes: ["order"] } });
     assert.deepEqual([expectStatus(await lab.do(finish), "finished").claimed, (await lab.look(run)).run.dueAt], [null, null]);
   },
 

@@ -129,7 +129,7 @@ export const values: Checks = {
     const farAway = 8_640_000_000_000_000;
     const sleeper = await lab.drive(worker, { deadlineAt: farAway }, { next: { state: "idle", dueAt: farAway } });
     assert.deepEqual([(await lab.look(sleeper)).run.dueAt, (await lab.look(sleeper)).run.deadlineAt], [farAway, farAway]);
-    assert.equal((await lab.store.claimRuns({ worker, names: ["order"], limit: 1, suspects: 0 })).nextDueAt, farAway);
+    assert.equal((await lab.store.claimRuns({ worker, routes: ["order"], limit: 1, suspects: 0 })).nextDueAt, farAway);
     const reason = { code: "internal", message: "ä".repeat(2000), report: 'a "report"\n'.repeat(500) } as const;
     const run = await lab.drive(worker, {}, { next: parked(null, reason), events: [] });
     assert.deepEqual((await lab.look(run)).run.parkReason, reason);
@@ -142,7 +142,7 @@ export const values: Checks = {
     const commands = Array.from({ length: 1000 }, (_, index) => taskOf(index + 1));
     expectStatus(await lab.do(turnOf(run, driving, { events, tasks: commands })), "committed");
     assert.equal((await lab.store.loadHistory({ key: run.key, fromSeq: 2, limit: 5000 })).length, 1000);
-    assert.equal((await lab.store.claimTasks({ worker, names: ["charge"], limit: 5000 })).tasks.length, 1000);
+    assert.equal((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 5000 })).tasks.length, 1000);
     expectStatus(
       await lab.do(turnOf({ ...run, lastSeq: 1001 }, driving, { withdrawnTasks: commands.map(({ command }) => command) })),
       "committed",
