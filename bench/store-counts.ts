@@ -27,7 +27,11 @@ const rowsOf = (operation: Operation): { readonly rows: number; readonly history
     }
     case "send":
     case "finish_task":
+    case "terminate":
       return { rows: 2, historyRows: 0 };
+    case "append":
+      return { rows: operation.chunks.length, historyRows: 0 };
+    case "touch_task":
     case "resume":
       return { rows: 1, historyRows: 0 };
     default:

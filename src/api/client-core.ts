@@ -115,7 +115,12 @@ export class ClientCore {
       throw new PerdureError("invalid_argument", "The reason of a cancel must be a string.");
     const text = this.#options.codec.encode(reason, "the reason of the cancel");
     const payload = await this.#seal(text, id, payloadFields.cancel);
-    await this.#deliver(target, id, { kind: "cancel", name: "", command: null, attempt: null, payload }, `cancel/${this.runtime.uuid()}`);
+    await this.#deliver(
+      target,
+      id,
+      { kind: "cancel", name: "", command: null, attempt: null, payload, options: null },
+      `cancel/${this.runtime.uuid()}`,
+    );
   }
 
   async resume(target: RunTarget, id: string): Promise<void> {
@@ -184,8 +189,11 @@ export class ClientCore {
       workflowId,
       runId: this.runtime.uuid(),
       name: def.name,
+      route: def.name,
       version: definition.version ?? null,
       engineVersion,
+      parentRunId: null,
+      options: null,
       // A hash says something about its input: with a chain that hides payloads it is not stored, and a conflict is found by opening the stored one.
       inputHash: codec.sync ? inputHash(text) : "",
       // From when it begins: a run that waits for its time has not taken any yet.
@@ -212,6 +220,9 @@ export class ClientCore {
       input: start.input,
       messages: start.messages.map(({ item }) => item),
       dueAt: start.dueAt,
+      reuse: "never",
+      terminates: null,
+      attributes: [],
       eager,
     });
     if (start.dueAt === null && worker?.accepts(def.name) === true) {
@@ -270,7 +281,7 @@ export class ClientCore {
     const value = await parseInput(message.input, raw, `The value of message "${message.name}"`);
     const text = this.#options.codec.encode(value, `the value of message "${message.name}"`);
     const payload = await this.#seal(text, workflowId, payloadFields.message(message.name));
-    return { item: { kind: "message", name: message.name, command: null, attempt: null, payload }, text };
+    return { item: { kind: "message", name: message.name, command: null, attempt: null, payload, options: null }, text };
   }
 
   async #deliver(target: RunTarget, id: string, item: InboxItem, dedupeKey: string): Promise<void> {

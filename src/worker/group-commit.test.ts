@@ -1,3 +1,4 @@
+import { noEffects } from "../backend/no-effects.js";
 import { describe, expect, it } from "vitest";
 import type { Store } from "../backend/backend.js";
 import { StoreFailure } from "../backend/failures.js";
@@ -53,7 +54,7 @@ describe("group commit", () => {
     expect(batches.map(({ length }) => length)).toEqual([1000, 1000, 1000, 1000, 500]);
     expect(batches.flat()).toEqual(ids);
     const events = Array.from({ length: 5000 }, (_, index) => ({ seq: index + 2, at: 0, event: "{}", payload: null }));
-    const effects = { events, consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: 0, next: { state: "driving" } } as const;
+    const effects = { ...noEffects, events, inboxSeen: 0, next: { state: "driving" } } as const;
     const turn = { type: "turn", key: 1, epoch: 1, lastSeq: 1, effects } as const;
     await Promise.all([commits.submit(turn), commits.submit(resume("small")), commits.submit(turn)]);
     expect(batches.slice(5).map(({ length }) => length)).toEqual([1, 1, 1]);

@@ -154,6 +154,11 @@ function rowsOf(operation: Operation): number {
     case "send":
     case "finish_task":
       return 3;
+    case "append":
+      return 1 + 2 * operation.chunks.length;
+    case "terminate":
+      return 4;
+    case "touch_task":
     case "resume":
       return 1;
     default:
@@ -161,5 +166,10 @@ function rowsOf(operation: Operation): number {
   }
 }
 
-const effectRows = ({ events, consumed, tasks, withdrawnTasks }: Effects): number =>
-  events.length + consumed.length + 2 * tasks.length + withdrawnTasks.length;
+const effectRows = ({ events, consumed, tasks, withdrawnTasks, cancelledTasks, entries, chunks, attributes }: Effects): number =>
+  events.length +
+  consumed.length +
+  2 * (tasks.length + chunks.length + attributes.length) +
+  withdrawnTasks.length +
+  cancelledTasks.length +
+  entries.length;

@@ -93,9 +93,9 @@ export class Housekeeper {
     const running = new Set(runningTasks());
     const { runs, tasks } = await store.inspectOwned(worker);
     for (const { key, inboxCount } of runs) onMail(key, inboxCount);
-    const held = new Set(tasks);
+    const held = new Set(tasks.map(({ key }) => key));
     for (const key of running) if (!held.has(key)) onWithdrawn(key);
-    return { worker, runs: runs.map(({ key }) => key), tasks };
+    return { worker, runs: runs.map(({ key }) => key), tasks: [...held] };
   }
 
   /** The same, and gives back what was claimed by a call whose answer was lost. */

@@ -271,7 +271,7 @@ describe("a deadline and a cancel", () => {
     const handle = await engine.start(wf, undefined, { id: "1", timeout: "1 minute" });
     await time.settle();
     time.skip(61_000);
-    const item = { kind: "cancel", name: "", command: null, attempt: null, payload: '"enough"' } as const;
+    const item = { kind: "cancel", name: "", command: null, attempt: null, payload: '"enough"', options: null } as const;
     await other.apply([{ type: "send", target: { workflowId: "1" }, item, dedupeKey: "cancel", claimFor: null }]);
     await expect(time.run(handle.result())).rejects.toMatchObject({ code: "cancelled" });
     expect((await handle.history()).map(({ kind }) => kind)).toEqual(["started", "cancel_requested", "run_cancelled"]);

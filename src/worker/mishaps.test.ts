@@ -59,7 +59,14 @@ describe("a message that this process cannot read", () => {
     const { time, engine, other } = await openFaulty({ workflows: [wf] });
     const handle = await engine.start(wf, undefined, { id: "1" });
     const unhandled = await unhandledDuring(async () => {
-      const item = { kind: "message", name: "hello", command: null, attempt: null, payload: Uint8Array.of(1, 2, 3) } as const;
+      const item = {
+        kind: "message",
+        name: "hello",
+        command: null,
+        attempt: null,
+        payload: Uint8Array.of(1, 2, 3),
+        options: null,
+      } as const;
       await other.apply([{ type: "send", target: { workflowId: "1" }, item, dedupeKey: "k", claimFor: null }]);
       await time.advance(3000);
     });

@@ -7,7 +7,7 @@ import { chooseEvent, type Arrival, type Mail, type Sources } from "./next-event
 
 const codec = codecChain(jsonCodec({ errors: [], limits: {} }));
 const mailOf = (record: Partial<InboxRecord>): Mail => ({
-  record: { position: 1, kind: "message", name: "", command: null, attempt: null, payload: "1", ...record },
+  record: { position: 1, kind: "message", name: "", command: null, attempt: null, payload: "1", options: null, ...record },
   text: "1",
 });
 

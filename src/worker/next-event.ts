@@ -113,6 +113,9 @@ function takeMail(sources: Sources, item: Mail): ChosenEvent | "leave" | "drop" 
     case "activity_completed":
     case "activity_failed":
       return takeOutcome(sources, item, at);
+    case "activity_expired":
+    case "update":
+      return "leave";
     default:
       return record.kind satisfies never;
   }

@@ -13,6 +13,9 @@ export const payloadFields = {
   operation: (command: number): string => `operation:${command}`,
   activityInput: (command: number): string => `activity-input:${command}`,
   message: (name: string): string => `message:${name}`,
+  update: (name: string): string => `update:${name}`,
+  /** What the heartbeat of an activity told last. */
+  details: (command: number): string => `details:${command}`,
 } as const;
 
 export function fieldOfEvent(envelope: EventEnvelope): string {
@@ -45,6 +48,10 @@ export function fieldOfItem(item: InboxItem): string {
       return payloadFields.input;
     case "message":
       return payloadFields.message(item.name);
+    case "update":
+      return payloadFields.update(item.name);
+    case "activity_expired":
+      return payloadFields.details(item.command ?? 0);
     case "activity_completed":
     case "activity_failed":
       return payloadFields.operation(item.command ?? 0);

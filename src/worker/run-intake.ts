@@ -4,6 +4,7 @@
  */
 import type { Store } from "../backend/backend.js";
 import type { ClaimedRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import { noEffects } from "../backend/no-effects.js";
 import { crashesMax } from "../core/defaults.js";
 import { PerdureError } from "../errors.js";
 import type { Definitions } from "./definitions.js";
@@ -161,7 +162,7 @@ export class RunIntake {
     this.release(run.key);
     host.onParked(factsOf(run), reason);
     const next = { state: "parked", reason, dueAt: retryParkedAt(reason, run.parkCount, host.store.now()) } as const;
-    const effects = { events: [], consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: run.inboxCount, next };
+    const effects = { ...noEffects, inboxSeen: run.inboxCount, next };
     await host.persistently(() => host.commits.submit({ type: "turn", key: run.key, epoch: run.epoch, lastSeq: run.lastSeq, effects }));
   }
 

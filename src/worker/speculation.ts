@@ -129,6 +129,10 @@ export class Speculation {
       tasks: this.#tasks === undefined ? none : this.#tasks.map((draft) => taskOf(draft, inputOf(draft))),
       withdrawnTasks:
         this.#withdrawn === undefined ? none : this.#withdrawn.filter(({ kind }) => kind === "activity").map(({ number }) => number),
+      cancelledTasks: none,
+      entries: none,
+      chunks: none,
+      attributes: none,
       inboxSeen,
       next,
     };
@@ -138,9 +142,12 @@ export class Speculation {
 const taskOf = ({ command, attempt, dueAt }: TaskDraft, input: Payload): NewTask => ({
   command: command.number,
   name: command.name,
-  queue: "default",
+  route: command.name,
   attempt,
   input,
   options: writeTaskOptions({ timeoutMs: command.timeoutMs }),
   dueAt,
+  expiresAt: null,
+  heartbeatMs: null,
+  details: null,
 });

@@ -45,7 +45,7 @@ export class TaskRunner {
     const free = concurrency - this.#running.size;
     if (free <= 0 || definitions.activities.size === 0 || host.draining) return null;
     const limit = Math.min(free, 100);
-    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, names: [...definitions.activities.keys()], limit });
+    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, routes: [...definitions.activities.keys()], limit });
     // Lost while the answer was on its way: others have these by now, or will.
     if (!host.holds(worker)) return null;
     for (const task of tasks) this.#run(task);
@@ -113,7 +113,7 @@ export class TaskRunner {
   async #finish(task: ClaimedTask, kind: FinishTaskOperation["kind"], payload: Payload): Promise<void> {
     const { host, claimFor, onClaimed, onMail } = this.#options;
     // Sent again after a lost reply: the task is gone then if the first one got through, and its outcome is recorded once either way.
-    const operation = { type: "finish_task", key: task.key, epoch: task.epoch, kind, payload } as const;
+    const operation = { type: "finish_task", task: { key: task.key, epoch: task.epoch }, kind, payload } as const;
     let claimant: ClaimFor | null = null;
     const outcome = await host
       .persistently(() => host.commits.submit({ ...operation, claimFor: (claimant = claimFor()) }))

@@ -77,7 +77,7 @@ export class Worker implements DriverHost {
   readonly commits: GroupCommit;
   draining = false;
   readonly #options: WorkerOptions;
-  readonly #names: readonly string[];
+  readonly #routes: readonly string[];
   readonly #turns: TurnLoop;
   readonly #lease: Lease;
   readonly #runs: Poller;
@@ -100,7 +100,7 @@ export class Worker implements DriverHost {
     this.runtime = runtime;
     this.codec = codec;
     this.commits = commits;
-    this.#names = [...definitions.workflows.keys()];
+    this.#routes = [...definitions.workflows.keys()];
     this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({
@@ -169,12 +169,12 @@ export class Worker implements DriverHost {
     await this.#reach(() => this.#lease.start());
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
     await this.#housekeeper.recover();
-    await this.#reach(() => this.store.retryParked(this.#names));
+    await this.#reach(() => this.store.retryParked(this.#routes));
     this.#hint = this.store.onHint(() => {
       this.#wakeAll();
       if (this.#drivers.size > 0) this.#housekeeper.hint();
     });
-    if (this.#names.length > 0) this.#runs.start();
+    if (this.#routes.length > 0) this.#runs.start();
     if (this.#options.definitions.activities.size > 0) this.#tasks.start();
     this.#housekeeper.start();
   }
@@ -213,8 +213,8 @@ export class Worker implements DriverHost {
   }
 
   claimFor(): ClaimFor | null {
-    return this.#names.length > 0 && !this.draining && this.#lease.holds() && this.#free > 0
-      ? { worker: this.worker, names: this.#names }
+    return this.#routes.length > 0 && !this.draining && this.#lease.holds() && this.#free > 0
+      ? { worker: this.worker, routes: this.#routes }
       : null;
   }
 
@@ -236,7 +236,7 @@ export class Worker implements DriverHost {
     this.#starting.add(driver);
     this.#byRunId.set(run.runId, driver);
     const first: Mail = {
-      record: { position: 0, kind: "start", name: "", command: null, attempt: null, payload: start.input },
+      record: { position: 0, kind: "start", name: "", command: null, attempt: null, payload: start.input, options: null },
       text: start.inputText,
     };
     const mail = start.messages.map(({ item, text }, index): Mail => ({ record: { ...item, position: index + 1 }, text }));
@@ -363,7 +363,7 @@ export class Worker implements DriverHost {
     const { worker } = this;
     const { runs, nextDueAt } = await this.store.claimRuns({
       worker,
-      names: this.#names,
+      routes: this.#routes,
       limit,
       suspects: this.#intake.hasSuspect ? 0 : 1,
     });

@@ -193,14 +193,14 @@ async function applyPlans(side: Side, plans: readonly OperationPlan[], mark: str
 }
 
 async function claimRuns(side: Side, worker: number, names: readonly string[], suspects: number): Promise<readonly object[]> {
-  const { runs, nextDueAt } = await side.store.claimRuns({ worker: workerOf(side, worker), names, limit: 1000, suspects });
+  const { runs, nextDueAt } = await side.store.claimRuns({ worker: workerOf(side, worker), routes: names, limit: 1000, suspects });
   const sorted = runs.toSorted((a, b) => (a.runId < b.runId ? -1 : 1));
   const statusOf = ({ crashCount }: ClaimedRun): string => (crashCount >= 2 ? "claimed suspect" : "claimed run");
   return [{ status: "runs", nextDueAt }, ...sorted.map((run) => ({ status: statusOf(run), run: noteClaim(side, run) }))];
 }
 
 async function claimTasks(side: Side, worker: number, names: readonly string[]): Promise<readonly object[]> {
-  const { tasks, nextDueAt } = await side.store.claimTasks({ worker: workerOf(side, worker), names, limit: 1000 });
+  const { tasks, nextDueAt } = await side.store.claimTasks({ worker: workerOf(side, worker), routes: names, limit: 1000 });
   const sorted = tasks.toSorted((a, b) => (a.runId === b.runId ? a.command - b.command : a.runId < b.runId ? -1 : 1));
   return [{ status: "tasks", nextDueAt }, ...sorted.map((task) => ({ status: "claimed task", task: noteTask(side, task) }))];
 }

@@ -123,12 +123,12 @@ export function operationOf(side: Side, plan: OperationPlan, mark: string): Oper
     }
     case "send": {
       const target = plan.byRunId ? { runId: runIdOf(plan.run) } : { workflowId: workflowIdOf(plan.run) };
-      const claimFor = plan.claimFor === null ? null : { worker: workerOf(side, plan.claimFor), names: [runNames[0]] };
+      const claimFor = plan.claimFor === null ? null : { worker: workerOf(side, plan.claimFor), routes: [runNames[0]] };
       return sendOf(target, `key ${plan.dedupe}`, { item: plan.cancels ? cancelItem : messageOf(`"${mark}"`), claimFor });
     }
     case "finish": {
       const task = taskOfPlan(side, plan.task);
-      const claimFor = plan.claimFor === null ? null : { worker: workerOf(side, plan.claimFor), names: [...runNames] };
+      const claimFor = plan.claimFor === null ? null : { worker: workerOf(side, plan.claimFor), routes: [...runNames] };
       const kind = plan.failed ? "activity_failed" : "activity_completed";
       return finishOf({ key: task.key, epoch: task.epoch + plan.epochOffset }, { kind, payload: `"${mark}"`, claimFor });
     }
@@ -222,7 +222,12 @@ export async function readSide(side: Side): Promise<object> {
     listed: listed.map(({ runId }) => runId),
     owned: owned.map(({ runs, tasks }) => ({
       runs: runs.map(({ key, ...rest }) => ({ ...rest, run: runLabel(side, key) })).toSorted((a, b) => (a.run < b.run ? -1 : 1)),
-      tasks: tasks.map((key) => side.claimedTasks.findLast((task) => task.key === key)?.label ?? "unknown task").toSorted(),
+      tasks: tasks
+        .map(
+          ({ key, cancelRequested }) =>
+            `${side.claimedTasks.findLast((task) => task.key === key)?.label ?? "unknown task"} ${cancelRequested}`,
+        )
+        .toSorted(),
     })),
   };
 }

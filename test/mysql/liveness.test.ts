@@ -61,7 +61,7 @@ describe.runIf(server !== undefined)("liveness", () => {
     const { ms, ...found } = await recovered(store, self, 5000);
     expect(found).toEqual({ workers: 1, runs: 1 });
     expect(ms).toBeLessThan(1000);
-    expect((await store.claimRuns({ worker: self, names: ["order"], limit: 1, suspects: 0 })).runs).toMatchObject([
+    expect((await store.claimRuns({ worker: self, routes: ["order"], limit: 1, suspects: 0 })).runs).toMatchObject([
       { workflowId: "w", crashCount: 1, epoch: 3 },
     ]);
   });

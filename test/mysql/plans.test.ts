@@ -66,12 +66,12 @@ describe.runIf(server !== undefined)("plans", () => {
       await count("start again", () => store.apply(ids.map((workflowId) => startOf(sampleRun({ workflowId })))));
       await count("turn", () => store.apply(held.map((run) => turnOf(run, idle()))));
       await count("send", () => store.apply(ids.map((workflowId, index) => sendOf({ workflowId }, `k ${index}`))));
-      const { runs } = await count("claim runs", () => store.claimRuns({ worker, names: ["order", "other"], limit: 100, suspects: 1 }));
+      const { runs } = await count("claim runs", () => store.claimRuns({ worker, routes: ["order", "other"], limit: 100, suspects: 1 }));
       expect(runs).toHaveLength(10);
-      await count("look for runs", () => store.claimRuns({ worker, names: ["order", "other"], limit: 100, suspects: 1 }));
+      await count("look for runs", () => store.claimRuns({ worker, routes: ["order", "other"], limit: 100, suspects: 1 }));
       await count("load inboxes", () => store.loadInboxes(runs.map(({ key }) => ({ key, above: 0 }))));
       await count("load history", () => store.loadHistory({ key: runs[0]?.key ?? 0, fromSeq: 1, limit: 100 }));
-      const { tasks } = await count("claim tasks", () => store.claimTasks({ worker, names: ["charge"], limit: 100 }));
+      const { tasks } = await count("claim tasks", () => store.claimTasks({ worker, routes: ["charge"], limit: 100 }));
       expect(tasks).toHaveLength(10);
       await count("inspect", () => store.inspectOwned(worker));
       await count("recover", () => store.recover(worker));
@@ -80,7 +80,7 @@ describe.runIf(server !== undefined)("plans", () => {
       await count("release", () => store.release({ worker, runs: runs.slice(5).map(({ key }) => key), tasks: [] }));
       await count("retry parked", () => store.retryParked(["order"]));
       await count("renew", () => store.renewLease({ worker, leaseMs: 100 * hourMs }));
-      const again = await store.claimRuns({ worker: other, names: ["order"], limit: 100, suspects: 0 });
+      const again = await store.claimRuns({ worker: other, routes: ["order"], limit: 100, suspects: 0 });
       const all = [...runs.slice(0, 5), ...again.runs];
       await count("end", () => store.apply(all.map((run) => turnOf({ ...run, inboxCount: 2 }, completed, { consumed: [1, 2] }))));
       await count("list", () => store.listRuns({ limit: 20 }));

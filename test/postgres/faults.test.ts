@@ -160,7 +160,7 @@ test("batches that write to one another's runs at once do not deadlock", { timeo
       }
     }),
   );
-  const { tasks } = await stores[0]!.claimTasks({ worker, names: ["charge"], limit: 100 });
+  const { tasks } = await stores[0]!.claimTasks({ worker, routes: ["charge"], limit: 100 });
   expect((await stores[1]!.apply(tasks.map((task) => finishOf(task)))).every(({ status }) => status === "finished")).toBe(true);
   expect(sent).toBe(20 * 30 * 2);
   expect(await server.query("SELECT deadlocks::int FROM pg_stat_database WHERE datname = 'postgres'")).toEqual(before);

@@ -130,7 +130,7 @@ test("a user without the right to create is told what to do; with what migration
   const store = await postgres(url, { schema, migrate: "never" }).open(runtime);
   const { worker } = await store.registerWorker({ workerId: "w", leaseMs: 10_000 });
   expect((await store.apply([startOf(sampleRun({ workflowId: "w" }))]))[0].status).toBe("started");
-  expect((await store.claimRuns({ worker, names: ["order"], limit: 1, suspects: 0 })).runs).toHaveLength(1);
+  expect((await store.claimRuns({ worker, routes: ["order"], limit: 1, suspects: 0 })).runs).toHaveLength(1);
   await store.recover(worker);
   await store.retireWorker(worker);
   await store.close();

@@ -58,12 +58,12 @@ async function work(store: Store, worker: number, mark: string): Promise<number>
     expect(outcomes.every(({ status }) => status === "committed")).toBe(true);
     runs = runs.map((run) => ({ ...run, lastSeq: run.lastSeq + 1 }));
   }
-  const { tasks } = await store.claimTasks({ worker, names: ["charge"], limit: size });
+  const { tasks } = await store.claimTasks({ worker, routes: ["charge"], limit: size });
   expect(tasks).toHaveLength(size);
   const finishes: Operation[] = tasks.map((task) => finishOf(task));
   await store.apply([...finishes, ...workflows.map((run) => sendOf({ workflowId: run.workflowId }, "k"))]);
   await store.apply(runs.map((run) => turnOf({ ...run, inboxCount: 2 }, idle(1), { consumed: [1, 2], inboxSeen: 2 })));
-  const claimed = await store.claimRuns({ worker, names: ["busy", "order"], limit: size, suspects: 1 });
+  const claimed = await store.claimRuns({ worker, routes: ["busy", "order"], limit: size, suspects: 1 });
   expect(claimed.runs).toHaveLength(size);
   await store.loadInboxes(claimed.runs.map(({ key }) => ({ key, above: 0 })));
   await store.findRuns(workflows.map(({ workflowId }) => ({ workflowId })));
@@ -89,8 +89,8 @@ async function makePlansAt(store: Store, worker: number, rows: number): Promise<
   // Twice: the second time as the engine does it later, with the plan of the first.
   for (let turn = 0; turn < 2; turn += 1)
     await store.apply([...held, none].map((run) => turnOf({ ...run, lastSeq: run.lastSeq + turn }, driving)));
-  await store.claimRuns({ worker, names: ["busy", "order"], limit: 100, suspects: 1 });
-  await store.claimTasks({ worker, names: ["none"], limit: 100 });
+  await store.claimRuns({ worker, routes: ["busy", "order"], limit: 100, suspects: 1 });
+  await store.claimTasks({ worker, routes: ["none"], limit: 100 });
   await store.findRuns([{ workflowId: "first 0" }]);
 }
 

@@ -140,7 +140,7 @@ describe("a worker process that is killed", () => {
     expect(await store.recover(worker)).toEqual({ workers: 0, runs: 0, tasks: 0 });
     await kill(victim.child);
     expect(await store.recover(worker)).toEqual({ workers: 1, runs: 5, tasks: 0 });
-    const { runs } = await store.claimRuns({ worker, names: ["order"], limit: 10, suspects: 0 });
+    const { runs } = await store.claimRuns({ worker, routes: ["order"], limit: 10, suspects: 0 });
     expect(runs.map(({ crashCount }) => crashCount)).toEqual([1, 1, 1, 1, 1]);
   });
 

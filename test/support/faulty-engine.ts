@@ -70,7 +70,7 @@ export const sendFrom = (other: Store, workflowId: string, name: string, value: 
     {
       type: "send",
       target: { workflowId },
-      item: { kind: "message", name, command: null, attempt: null, payload: JSON.stringify(value) },
+      item: { kind: "message", name, command: null, attempt: null, payload: JSON.stringify(value), options: null },
       dedupeKey: `${name}/${JSON.stringify(value)}`,
       claimFor: null,
     },

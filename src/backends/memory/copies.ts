@@ -1,5 +1,16 @@
 /** What crosses the seam is copied, in and out: neither side can change the other's data through a shared object, as over a real database. */
-import type { Attribute, ChunkRecord, ClaimedRun, ClaimedTask, EntryRecord, HistoryRecord, InboxItem, InboxRecord, Payload, RunRecord } from "../../backend/index.js";
+import type {
+  Attribute,
+  ChunkRecord,
+  ClaimedRun,
+  ClaimedTask,
+  EntryRecord,
+  HistoryRecord,
+  InboxItem,
+  InboxRecord,
+  Payload,
+  RunRecord,
+} from "../../backend/index.js";
 import { rowOf, type InboxRow, type MemoryState, type RunRow, type TaskRow } from "./state.js";
 
 export function copyPayload(payload: Payload): Payload;

@@ -46,7 +46,10 @@ export function applyAppend(state: MemoryState, { on, chunks }: AppendOperation)
   return { status: "appended" };
 }
 
-export function readEntries(state: MemoryState, { target, names }: Parameters<Store["readEntries"]>[0]): Awaited<ReturnType<Store["readEntries"]>> {
+export function readEntries(
+  state: MemoryState,
+  { target, names }: Parameters<Store["readEntries"]>[0],
+): Awaited<ReturnType<Store["readEntries"]>> {
   const run = findTarget(state, target);
   if (run === undefined) return null;
   const table = state.entries.get(run.chain);

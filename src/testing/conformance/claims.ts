@@ -8,7 +8,7 @@ async function makeSuspect(lab: Lab, name = "order"): Promise<{ readonly runId: 
   const run = await lab.start({ name: `${name} on trial` }, { dueAt: null });
   for (let crashes = 0; crashes < 2; crashes += 1) {
     await lab.crashWith(async (worker) => {
-      const claimed = await lab.claimAll(worker, { names: [`${name} on trial`] });
+      const claimed = await lab.claimAll(worker, { routes: [`${name} on trial`] });
       assert.equal(claimed.length, 1, "the run must be claimable after a crash");
     });
   }
@@ -27,6 +27,7 @@ export const claims: Checks = {
       workflowId: run.workflowId,
       runId: run.runId,
       name: "order",
+      route: "order",
       version: null,
       engineVersion: 3,
       status: "running",
@@ -37,15 +38,17 @@ export const claims: Checks = {
       inboxCount: 1,
       crashCount: 0,
       parkCount: 0,
+      parentRunId: null,
+      options: null,
     });
     assert.deepEqual([(await lab.look(run)).run.dueAt, (await lab.look(run)).run.epoch], [null, 1]);
   },
 
-  async "runs are claimed by name and number, each once"(lab) {
+  async "runs are claimed by route and number, each once"(lab) {
     const worker = await lab.worker();
     for (const name of ["a", "b", "b", "c"]) await lab.start({ name });
-    const claim = async (names: readonly string[], limit: number): Promise<readonly string[]> =>
-      (await lab.claimAll(worker, { names, limit })).map((run) => run.name).toSorted();
+    const claim = async (routes: readonly string[], limit: number): Promise<readonly string[]> =>
+      (await lab.claimAll(worker, { routes, limit })).map((run) => run.name).toSorted();
     assert.deepEqual(await claim([], 10), []);
     assert.deepEqual(await claim(["unknown", "A"], 10), []);
     assert.deepEqual(await claim(["a", "b"], 0), []);
@@ -55,7 +58,7 @@ export const claims: Checks = {
     assert.deepEqual(await claim(["unknown", "c"], 10), ["c"]);
   },
 
-  async "runs that sleep, wait, are parked or have ended are not claimed; the next due time is that of the given names"(lab) {
+  async "runs that sleep, wait, are parked or have ended are not claimed; the next due time is that of the given routes"(lab) {
     const worker = await lab.worker();
     const later = lab.store.now() + hourMs;
     await lab.drive(worker, {}, { next: idle() });
@@ -63,7 +66,7 @@ export const claims: Checks = {
     await lab.drive(worker, {}, { next: parked(later + 1), events: [] });
     await lab.drive(worker, { name: "other" }, { next: idle(later) });
     await lab.drive(worker, {}, { next: completed });
-    const claim = (names: readonly string[]): Promise<unknown> => lab.store.claimRuns({ worker, routes, limit: 10, suspects: 1 });
+    const claim = (routes: readonly string[]): Promise<unknown> => lab.store.claimRuns({ worker, routes, limit: 10, suspects: 1 });
     assert.deepEqual(await claim(["order"]), { runs: [], nextDueAt: later + 1 });
     assert.deepEqual(await claim(["order", "other"]), { runs: [], nextDueAt: later });
     assert.deepEqual(await claim(["unknown"]), { runs: [], nextDueAt: null });
@@ -99,11 +102,11 @@ export const claims: Checks = {
     assert.deepEqual(claimed.toSorted(), started.map(({ runId }) => runId).toSorted());
   },
 
-  async "a worker may know many names"(lab) {
+  async "a worker may know many routes"(lab) {
     const worker = await lab.worker();
     const run = await lab.start({ name: "name 777" });
-    const names = Array.from({ length: 1000 }, (_, index) => `name ${index}`);
-    assert.equal((await lab.claimOnly(worker, { names })).runId, run.runId);
+    const routes = Array.from({ length: 1000 }, (_, index) => `name ${index}`);
+    assert.equal((await lab.claimOnly(worker, { routes })).runId, run.runId);
   },
 
   async "a run whose driver died twice is claimed only as a suspect, one at a time"(lab) {
@@ -111,11 +114,11 @@ export const claims: Checks = {
     const run = await makeSuspect(lab);
     const harmless = await lab.start({ name: suspectName });
     assert.deepEqual(
-      (await lab.claimAll(worker, { names: [suspectName] })).map(({ runId }) => runId),
+      (await lab.claimAll(worker, { routes: [suspectName] })).map(({ runId }) => runId),
       [harmless.runId],
     );
     assert.deepEqual(await lab.claimAll(worker, { routes: ["order"], suspects: 1 }), []);
-    const claimed = await lab.claimOnly(worker, { names: [suspectName], suspects: 1 });
+    const claimed = await lab.claimOnly(worker, { routes: [suspectName], suspects: 1 });
     assert.deepEqual([claimed.runId, claimed.crashCount], [run.runId, 2]);
   },
 
@@ -123,7 +126,7 @@ export const claims: Checks = {
     const worker = await lab.worker();
     await makeSuspect(lab);
     for (let count = 0; count < 3; count += 1) await lab.start({ name: suspectName });
-    const { runs } = await lab.store.claimRuns({ worker, names: [suspectName], limit: 2, suspects: 1 });
+    const { runs } = await lab.store.claimRuns({ worker, routes: [suspectName], limit: 2, suspects: 1 });
     assert.deepEqual(
       runs.map(({ crashCount }) => crashCount).toSorted((a, b) => a - b),
       [0, 0, 2],
@@ -140,14 +143,14 @@ export const claims: Checks = {
   async "resuming a parked suspect clears its name"(lab) {
     const worker = await lab.worker();
     const run = await makeSuspect(lab);
-    const claimed = await lab.claimOnly(worker, { names: [suspectName], suspects: 1 });
+    const claimed = await lab.claimOnly(worker, { routes: [suspectName], suspects: 1 });
     expectStatus(
       await lab.do(turnOf(claimed, parked(null, { code: "poisoned", message: "killed its workers" }), { events: [] })),
       "committed",
     );
     assert.equal((await lab.look(run)).run.crashCount, 2, "parking is no progress");
     expectStatus(await lab.do({ type: "resume", target: { runId: run.runId } }), "resumed");
-    assert.equal((await lab.claimOnly(worker, { names: [suspectName] })).crashCount, 0);
+    assert.equal((await lab.claimOnly(worker, { routes: [suspectName] })).crashCount, 0);
   },
 
   async "a claim whose answer was lost can be found and given back"(lab) {

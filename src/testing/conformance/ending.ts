@@ -61,8 +61,7 @@ export const ending: Checks = {
     expectStatus(
       await lab.do({
         type: "finish_task",
-        key: claimed.key,
-        epoch: claimed.epoch,
+        task: claimed,
         kind: "activity_completed",
         payload: "1",
         claimFor: null,

@@ -55,11 +55,11 @@ export interface Lab {
   drive(worker: WorkerKey, run?: Partial<NewRun>, effects?: Partial<Effects> & { readonly next?: NextState }): Promise<HeldRun>;
   claimAll(
     worker: WorkerKey,
-    options?: { readonly names?: readonly string[]; readonly limit?: number; readonly suspects?: number },
+    options?: { readonly routes?: readonly string[]; readonly limit?: number; readonly suspects?: number },
   ): Promise<readonly ClaimedRun[]>;
   /** Claims the only run that is due. */
-  claimOnly(worker: WorkerKey, options?: { readonly names?: readonly string[]; readonly suspects?: number }): Promise<ClaimedRun>;
-  claimOnlyTask(worker: WorkerKey, names?: readonly string[]): Promise<ClaimedTask>;
+  claimOnly(worker: WorkerKey, options?: { readonly routes?: readonly string[]; readonly suspects?: number }): Promise<ClaimedRun>;
+  claimOnlyTask(worker: WorkerKey, routes?: readonly string[]): Promise<ClaimedTask>;
   look(run: { readonly runId: string }): Promise<Snapshot>;
   /** Lets the lease of a worker run out. */
   endLease(worker: WorkerKey): Promise<void>;
@@ -135,10 +135,10 @@ function makeLab(basis: Pick<Lab, "store" | "open" | "until" | "eventually" | "c
       const run = await lab.start(overrides, { eager });
       return { ...run, epoch: 1, lastSeq: eager.effects.events.length };
     },
-    claimAll: async (worker, { names = ["order"], limit = 1000, suspects = 0 } = {}) =>
+    claimAll: async (worker, { routes = ["order"], limit = 1000, suspects = 0 } = {}) =>
       (await store.claimRuns({ worker, routes, limit, suspects })).runs,
     claimOnly: async (worker, options) => only(await lab.claimAll(worker, options)),
-    claimOnlyTask: async (worker, names = ["charge"]) => only((await store.claimTasks({ worker, routes, limit: 1000 })).tasks),
+    claimOnlyTask: async (worker, routes = ["charge"]) => only((await store.claimTasks({ worker, routes, limit: 1000 })).tasks),
     look: ({ runId }) => snapshotOf(store, { runId }),
     endLease: async (worker) => {
       assert.ok(await store.renewLease({ worker, leaseMs: 1 }), "the lease lasts");

@@ -79,7 +79,7 @@ export const parking: Checks = {
     });
   },
 
-  async "a worker that starts has the parked runs of its names tried again, except poisoned ones"(lab) {
+  async "a worker that starts has the parked runs on its routes tried again, except poisoned ones"(lab) {
     const worker = await lab.worker();
     const mendable = await lab.drive(worker, {}, { next: parked(lab.store.now() + hourMs, reason), events: [] });
     const untimed = await lab.drive(worker, {}, { next: parked(null, { code: "undecodable", message: "no key" }), events: [] });

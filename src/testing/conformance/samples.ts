@@ -14,6 +14,7 @@ import type {
   StartOperation,
   TurnOperation,
 } from "../../backend/index.js";
+import { noEffects } from "../../backend/no-effects.js";
 
 export const hourMs = 3_600_000;
 
@@ -21,16 +22,31 @@ export function sampleRun(overrides: Partial<NewRun> & { readonly workflowId: st
   return {
     runId: `run-of-${overrides.workflowId}`,
     name: "order",
+    // As the engine makes it where neither queue nor version matter.
+    route: overrides.name ?? "order",
     version: "v1",
     engineVersion: 1,
     inputHash: "hash",
     deadlineAt: null,
+    parentRunId: null,
+    options: null,
     ...overrides,
   };
 }
 
 export function startOf(run: NewRun, overrides: Partial<StartOperation> = {}): StartOperation {
-  return { type: "start", run, input: '{"the":"input"}', messages: [], dueAt: null, eager: null, ...overrides };
+  return {
+    type: "start",
+    run,
+    input: '{"the":"input"}',
+    messages: [],
+    dueAt: null,
+    reuse: "never",
+    terminates: null,
+    attributes: [],
+    eager: null,
+    ...overrides,
+  };
 }
 
 export function lineOf(seq: number, overrides: Partial<HistoryRecord> = {}): HistoryRecord {
@@ -44,7 +60,7 @@ export function lineOf(seq: number, overrides: Partial<HistoryRecord> = {}): His
 }
 
 export function effectsOf(next: NextState, overrides: Partial<Effects> = {}): Effects {
-  return { events: [], consumed: [], tasks: [], withdrawnTasks: [], inboxSeen: 0, next, ...overrides };
+  return { ...noEffects, inboxSeen: 0, next, ...overrides };
 }
 
 export const driving: NextState = { state: "driving" };
@@ -79,10 +95,10 @@ export function afterTurn(held: Held, turn: TurnOperation, outcome: { readonly i
 }
 
 export function messageOf(payload: Payload | null, name = "note"): InboxItem {
-  return { kind: "message", name, command: null, attempt: null, payload };
+  return { kind: "message", name, command: null, attempt: null, payload, options: null };
 }
 
-export const cancelItem: InboxItem = { kind: "cancel", name: "", command: null, attempt: null, payload: '"enough"' };
+export const cancelItem: InboxItem = { kind: "cancel", name: "", command: null, attempt: null, payload: '"enough"', options: null };
 
 export function sendOf(
   target: SendOperation["target"],
@@ -96,11 +112,14 @@ export function taskOf(command: number, overrides: Partial<NewTask> = {}): NewTa
   return {
     command,
     name: "charge",
-    queue: "default",
+    route: overrides.name ?? "charge",
     attempt: 1,
     input: `{"command":${command}}`,
     options: '{"timeoutMs":1000}',
     dueAt: 0,
+    expiresAt: null,
+    heartbeatMs: null,
+    details: null,
     ...overrides,
   };
 }
@@ -111,8 +130,7 @@ export function finishOf(
 ): FinishTaskOperation {
   return {
     type: "finish_task",
-    key: task.key,
-    epoch: task.epoch,
+    task: { key: task.key, epoch: task.epoch },
     kind: "activity_completed",
     payload: '"paid"',
     claimFor: null,

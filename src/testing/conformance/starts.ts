@@ -24,9 +24,12 @@ export const starts: Checks = {
       runId: "r",
       name: "n",
       version: null,
+      route: "slow/n",
       engineVersion: 7,
       inputHash: "h",
       deadlineAt: 9_000_000_000_000,
+      parentRunId: "p",
+      options: '{"any":"thing"}',
     });
     const outcome = expectStatus(await lab.do(startOf(run)), "started");
     const [byWorkflowId, byRunId, missing] = await lab.store.findRuns([{ workflowId: "w" }, { runId: "r" }, { workflowId: "r" }]);
@@ -46,6 +49,7 @@ export const starts: Checks = {
       inboxUnread: 1,
       crashCount: 0,
       parkReason: null,
+      attributes: [],
     });
     assert.equal(createdAt, outcome.createdAt);
     assert.ok(Math.abs(createdAt - before) < 60_000, "createdAt is on the store's clock, in milliseconds");
@@ -56,9 +60,9 @@ export const starts: Checks = {
     const run = await lab.start({}, { input: '"in"', messages: [messageOf('"a"', "first"), messageOf(null, "second")] });
     assert.equal(run.inboxCount, 3);
     assert.deepEqual((await lab.look(run)).unread, [
-      { kind: "start", name: "", command: null, attempt: null, payload: 'text "in"', position: 1 },
-      { kind: "message", name: "first", command: null, attempt: null, payload: 'text "a"', position: 2 },
-      { kind: "message", name: "second", command: null, attempt: null, payload: null, position: 3 },
+      { kind: "start", name: "", command: null, attempt: null, payload: 'text "in"', options: null, position: 1 },
+      { kind: "message", name: "first", command: null, attempt: null, payload: 'text "a"', options: null, position: 2 },
+      { kind: "message", name: "second", command: null, attempt: null, payload: null, options: null, position: 3 },
     ]);
   },
 

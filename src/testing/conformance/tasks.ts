@@ -6,23 +6,30 @@ import { afterTurn, driving, finishOf, hourMs, idle, parked, taskOf, turnOf } fr
 export const tasks: Checks = {
   async "a queued task is claimed once, with everything that was given"(lab) {
     const [worker, other] = [await lab.worker(), await lab.worker()];
-    const task = taskOf(7, { name: "mail", queue: "slow", attempt: 3, input: new Uint8Array([1, 2]), options: '{"a":"ä"}', dueAt: 5 });
+    const task = taskOf(7, { name: "mail", route: "slow/mail", attempt: 3, input: new Uint8Array([1, 2]), options: '{"a":"ä"}', dueAt: 5 });
     const run = await lab.drive(worker, {}, { tasks: [task] });
-    const { key, epoch, input, ...rest } = await lab.claimOnlyTask(other, ["mail"]);
+    const { key, epoch, input, ...rest } = await lab.claimOnlyTask(other, ["slow/mail"]);
     assert.ok(input instanceof Uint8Array);
     assert.deepEqual([...input], [1, 2]);
-    assert.deepEqual(rest, { ...withoutInput(task), runKey: run.key, workflowId: run.workflowId, runId: run.runId, crashCount: 0 });
+    assert.deepEqual(rest, {
+      ...asClaimed(task),
+      runKey: run.key,
+      workflowId: run.workflowId,
+      runId: run.runId,
+      crashCount: 0,
+      cancelRequested: false,
+    });
     assert.ok(epoch > 0, "a claim raises the epoch");
-    assert.deepEqual(await lab.store.inspectOwned(other), { runs: [], tasks: [key] });
-    assert.deepEqual(await lab.store.claimTasks({ worker, routes: ["mail"], limit: 10 }), { tasks: [], nextDueAt: null });
+    assert.deepEqual(await lab.store.inspectOwned(other), { runs: [], tasks: [{ key, cancelRequested: false }] });
+    assert.deepEqual(await lab.store.claimTasks({ worker, routes: ["slow/mail", "mail"], limit: 10 }), { tasks: [], nextDueAt: null });
   },
 
-  async "tasks are claimed by name and number, when they are due"(lab) {
+  async "tasks are claimed by route and number, when they are due"(lab) {
     const worker = await lab.worker();
     const later = lab.store.now() + hourMs;
     const due = [taskOf(1), taskOf(2), taskOf(3, { name: "mail" })];
     await lab.drive(worker, {}, { tasks: [...due, taskOf(4, { dueAt: later }), taskOf(5, { name: "mail", dueAt: later + 1 })] });
-    const claim = async (names: readonly string[], limit: number): Promise<readonly [readonly number[], number | null]> => {
+    const claim = async (routes: readonly string[], limit: number): Promise<readonly [readonly number[], number | null]> => {
       const claimed = await lab.store.claimTasks({ worker, routes, limit });
       return [claimed.tasks.map(({ command }) => command).toSorted((a, b) => a - b), claimed.nextDueAt];
     };
@@ -53,7 +60,9 @@ export const tasks: Checks = {
     const outcome = expectStatus(await lab.do(finishOf(task)), "finished");
     assert.deepEqual([outcome.runKey, outcome.position, outcome.claimed, outcome.owner], [run.key, 1, null, null]);
     const { unread } = await lab.look(run);
-    assert.deepEqual(unread, [{ kind: "activity_completed", name: "", command: 7, attempt: 2, payload: 'text "paid"', position: 1 }]);
+    assert.deepEqual(unread, [
+      { kind: "activity_completed", name: "", command: 7, attempt: 2, payload: 'text "paid"', options: null, position: 1 },
+    ]);
     assert.deepEqual(await lab.store.inspectOwned(worker), { runs: [], tasks: [] });
     assert.equal((await lab.claimOnly(worker)).inboxCount, 1);
   },
@@ -98,7 +107,7 @@ export const tasks: Checks = {
     const task = await lab.claimOnlyTask(worker, ["claimed"]);
     expectStatus(await lab.do(turnOf(run, driving, { withdrawnTasks: [1, 2, 99] })), "committed");
     assert.equal((await lab.claimOnlyTask(worker)).command, 3);
-    assert.ok(!(await lab.store.inspectOwned(worker)).tasks.includes(task.key), "its worker learns it from inspectOwned");
+    assert.ok(!(await lab.store.inspectOwned(worker)).tasks.some(({ key }) => key === task.key), "its worker learns it from inspectOwned");
     await lab.assertUntouched([run], async () => expectStatus(await lab.do(finishOf(task)), "gone"));
   },
 
@@ -157,7 +166,7 @@ export const tasks: Checks = {
   },
 };
 
-const withoutInput = (task: ReturnType<typeof taskOf>): Omit<ReturnType<typeof taskOf>, "input"> => {
-  const { input: _, ...rest } = task;
+const asClaimed = (task: ReturnType<typeof taskOf>): Omit<ReturnType<typeof taskOf>, "input" | "expiresAt"> => {
+  const { input: _, expiresAt: __, ...rest } = task;
   return rest;
 };

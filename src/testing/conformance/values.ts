@@ -57,18 +57,18 @@ export const values: Checks = {
       assert.deepEqual(byWorkflowId, byRunId);
       const run = byRunId?.run;
       assert.deepEqual([run?.workflowId, run?.runId, run?.name, run?.version, run?.inputHash], [text, `run ${text}`, text, text, text]);
-      assert.equal((await lab.claimOnly(worker, { names: [text] })).workflowId, text);
+      assert.equal((await lab.claimOnly(worker, { routes: [text] })).workflowId, text);
     }
   },
 
   async "dedupe keys, message names and task names that differ at all are different, and come back exactly"(lab) {
     const worker = await lab.worker();
-    const run = await lab.drive(worker, {}, { tasks: strangeNames.map((name, index) => taskOf(index + 1, { name, queue: name })) });
+    const run = await lab.drive(worker, {}, { tasks: strangeNames.map((name, index) => taskOf(index + 1, { name, route: name })) });
     for (const text of strangeNames) expectStatus(await lab.do(sendOf(run, text, { item: messageOf("1", text) })), "sent");
     for (const text of strangeNames) {
       expectStatus(await lab.do(sendOf(run, text)), "duplicate");
       const task = await lab.claimOnlyTask(worker, [text]);
-      assert.deepEqual([task.name, task.queue], [text, text]);
+      assert.deepEqual([task.name, task.route], [text, text]);
     }
     assert.deepEqual(
       (await lab.look(run)).unread.map(({ name }) => name),

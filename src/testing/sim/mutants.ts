@@ -135,11 +135,22 @@ function promised(operation: Operation): Outcome {
     case "start":
       return { status: "started", key: 1_000_000, createdAt: 0, owned: operation.eager !== null, inboxCount: 0 };
     case "turn":
-      return { status: "committed", owned: operation.effects.next.state === "driving", inboxCount: operation.effects.inboxSeen };
+      return {
+        status: "committed",
+        owned: operation.effects.next.state === "driving",
+        inboxCount: operation.effects.inboxSeen,
+        continued: null,
+      };
     case "send":
       return { status: "duplicate" };
     case "finish_task":
       return { status: "gone" };
+    case "touch_task":
+      return { status: "touched", cancelRequested: false };
+    case "append":
+      return { status: "appended" };
+    case "terminate":
+      return { status: "not_running" };
     case "resume":
       return { status: "resumed" };
     default:

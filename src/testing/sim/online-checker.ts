@@ -96,14 +96,12 @@ export class OnlineChecker {
         if (outcome.status === "sent") this.#accept(outcome.key, outcome.position, operation.item, operation.dedupeKey);
         return;
       case "finish_task":
-        if (outcome.status === "finished")
-          this.#accept(
-            outcome.runKey,
-            outcome.position,
-            { kind: operation.kind, name: "", command: null, attempt: null, payload: operation.payload },
-            null,
-          );
+        if (outcome.status === "finished" && operation.kind !== "done")
+          this.#accept(outcome.runKey, outcome.position, { ...noItem, kind: operation.kind, payload: operation.payload }, null);
         return;
+      case "touch_task":
+      case "append":
+      case "terminate":
       case "resume":
         return;
       default:
@@ -114,8 +112,7 @@ export class OnlineChecker {
   #observeStart(process: VirtualProcess, operation: StartOperation, key: number): void {
     const model = createRunModel(key);
     this.models.set(key, model);
-    if (operation.eager === null)
-      this.#accept(key, 1, { kind: "start", name: "", command: null, attempt: null, payload: operation.input }, null);
+    if (operation.eager === null) this.#accept(key, 1, { ...noItem, kind: "start", payload: operation.input }, null);
     for (const item of operation.messages) this.#accept(key, model.inboxCount + 1, item, null);
     if (operation.eager === null) return;
     model.epoch = 1;
@@ -243,6 +240,8 @@ export class OnlineChecker {
     this.#options.witness.violate(invariant, message);
   }
 }
+
+const noItem = { name: "", command: null, attempt: null, options: null } as const;
 
 const createRunModel = (key: number): RunModel => ({
   key,

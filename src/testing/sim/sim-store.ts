@@ -65,19 +65,24 @@ function createSimStore(network: Network, process: VirtualProcess): Store {
       write("apply", operations, () => applyUnlocked(store, faults, operations)) as Promise<{
         [I in keyof Operations]: Outcome<Operations[I]>;
       }>,
+    applyWithin: (transaction, operations) => store.applyWithin(transaction, operations),
     registerWorker: (options) => write("registerWorker", options, () => store.registerWorker(options)),
     renewLease: (options) => write("renewLease", options, () => store.renewLease(options)),
     retireWorker: (worker) => write("retireWorker", worker, () => store.retireWorker(worker)),
     recover: (self) => write("recover", self, () => store.recover(self)),
+    expireTasks: () => write("expireTasks", undefined, () => store.expireTasks()),
     claimRuns: (options) => write("claimRuns", options, () => store.claimRuns(options)),
     reclaimRun: (options) => write("reclaimRun", options, () => store.reclaimRun(options)),
     claimTasks: (options) => write("claimTasks", options, () => store.claimTasks(options)),
     inspectOwned: (worker) => read("inspectOwned", worker, () => store.inspectOwned(worker)),
     release: (options) => write("release", options, () => store.release(options)),
-    retryParked: (names) => write("retryParked", names, () => store.retryParked(names)),
+    retryParked: (routes) => write("retryParked", routes, () => store.retryParked(routes)),
     loadHistory: (options) => read("loadHistory", options, () => store.loadHistory(options)),
     loadInboxes: (runs) => read("loadInboxes", runs, () => store.loadInboxes(runs)),
     findRuns: (targets) => read("findRuns", targets, () => store.findRuns(targets)),
+    readEntries: (options) => read("readEntries", options, () => store.readEntries(options)),
+    readChunks: (options) => read("readChunks", options, () => store.readChunks(options)),
+    readStreamTail: (options) => read("readStreamTail", options, () => store.readStreamTail(options)),
     listRuns: (options) => read("listRuns", options, () => store.listRuns(options)),
     onHint(callback) {
       const listener = { process, callback };
@@ -178,8 +183,8 @@ function isNews(method: StoreMethod, result: unknown): boolean {
     case "release":
       return true;
     default:
-      return method === "retryParked" && result !== 0;
+      return (method === "retryParked" || method === "expireTasks") && result !== 0;
   }
 }
 
-const news: ReadonlySet<Outcome["status"]> = new Set(["started", "committed", "sent", "finished", "resumed"]);
+const news: ReadonlySet<Outcome["status"]> = new Set(["started", "committed", "sent", "finished", "resumed", "appended", "terminated"]);
