@@ -95,10 +95,14 @@ onEveryBackend("continue-as-new", (lab) => {
   });
 
   it("goes on as another version when told to", async () => {
-    const one = workflow("w", async (ctx: WorkflowContext<string>, _: string): Promise<string> => ctx.continueAsNew("next", { version: "2" }), {
-      version: "1",
-      versioning: "pinned",
-    });
+    const one = workflow(
+      "w",
+      async (ctx: WorkflowContext<string>, _: string): Promise<string> => ctx.continueAsNew("next", { version: "2" }),
+      {
+        version: "1",
+        versioning: "pinned",
+      },
+    );
     const two = workflow("w", async (ctx: WorkflowContext<string>, input: string): Promise<string> => `${input} ${ctx.info.version}`, {
       version: "2",
       versioning: "pinned",
@@ -116,9 +120,13 @@ onEveryBackend("workflow retry", (lab) => {
       async (ctx, input: { n: number }) => {
         times.push(ctx.now().getTime());
         input.n++;
-        await ctx.step("fail", () => {
-          if (ctx.info.attempt < 3) throw new Error("no");
-        }, { retry: { attempts: 1 } });
+        await ctx.step(
+          "fail",
+          () => {
+            if (ctx.info.attempt < 3) throw new Error("no");
+          },
+          { retry: { attempts: 1 } },
+        );
         return [input.n, ctx.info.attempt];
       },
       { retry: { attempts: 3, backoff: "1 minute", factor: 1 } },

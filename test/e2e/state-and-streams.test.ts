@@ -113,12 +113,16 @@ onEveryBackend("streams", (lab) => {
 
   it("go on behind what is stored if the step asks for it", async () => {
     const wf = workflow("w", async (ctx) =>
-      ctx.step("say", async ({ write, written, attempt }) => {
-        for (let n = await written(tokens); n < 4; n++) {
-          if (attempt === 1 && n === 2) throw new Error("cut off");
-          await write(tokens, String(n));
-        }
-      }, { retry: { backoff: 10 } }),
+      ctx.step(
+        "say",
+        async ({ write, written, attempt }) => {
+          for (let n = await written(tokens); n < 4; n++) {
+            if (attempt === 1 && n === 2) throw new Error("cut off");
+            await write(tokens, String(n));
+          }
+        },
+        { retry: { backoff: 10 } },
+      ),
     );
     const engine = await lab.launch({ workflows: [wf] });
     await lab.time.run(engine.execute(wf, undefined, { id: "w" }));
