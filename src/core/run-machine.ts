@@ -25,7 +25,7 @@ import { Scope } from "./scope.js";
 import { SeededRandom } from "./seeded-random.js";
 import { RunContext } from "./run-context.js";
 import { noOutput, OutputCollector, type TurnOutput, type TurnResult, type TurnState, type UpdateAnswer } from "./turn-result.js";
-import { UpdateHandlers } from "./update-handlers.js";
+import { UpdateHandlers, type UpdateHandler } from "./update-handlers.js";
 
 /** Code that asks so often within one turn for what a cancel refuses does it in a loop that would never let go of the process. */
 const refusalsMax = 1000;
@@ -66,9 +66,10 @@ export class RunMachine {
   #refusals = 0;
   #cancelError: Error | undefined;
   #continuation: { readonly input: string; readonly version: string | undefined } | undefined;
-  readonly #compensations: Compensation[] = [];
-  readonly #patches = new Patches();
-  readonly updates = new UpdateHandlers();
+  #compensations: Compensation[] | undefined;
+  #patches: Patches | undefined;
+  /** Made when the code registers one: most workflows never do. */
+  updates: UpdateHandlers | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -99,7 +100,7 @@ export class RunMachine {
 
   /** Asks the validator of an update, outside of any turn; throws what it throws. */
   validate(name: string, value: unknown): void {
-    this.#asCode(() => this.updates.validate(name, value));
+    this.#asCode(() => this.updates?.validate(name, value));
   }
 
   /** Delivers the event of line `seq`. `recorded`: the commands that the history has for this turn, undefined when it is new. */
@@ -288,7 +289,11 @@ export class RunMachine {
 
   /** Registers what undoes something, should the run fail. */
   onFailure(compensation: Compensation): void {
-    if (this.admits("called ctx.compensate")) this.#compensations.push(compensation);
+    if (this.admits("called ctx.compensate")) (this.#compensations ??= []).push(compensation);
+  }
+
+  answerUpdates(name: string, handler: UpdateHandler): void {
+    if (this.admits("called ctx.on")) (this.updates ??= new UpdateHandlers()).set(name, handler);
   }
 
   /** When the code returns, another run of the chain begins with this input. */
@@ -299,7 +304,7 @@ export class RunMachine {
   /** Did the run pass this place with its newer code, or does it now? The same answer for the rest of the run. */
   patched(id: string): boolean {
     if (!this.admits("called ctx.patched")) return false;
-    return this.#patches.decide(id, () => {
+    return (this.#patches ??= new Patches()).decide(id, () => {
       if (this.#recorded !== undefined) {
         const next = this.#recorded[this.#recordedIndex];
         if (next?.[0] !== "patch" || next[1] !== id) return false;
@@ -335,7 +340,7 @@ export class RunMachine {
   }
 
   #failed(error: unknown): void {
-    if (this.#compensations.length === 0) return this.#settle(true, error);
+    if (this.#compensations === undefined) return this.#settle(true, error);
     const ctx = new RunContext(this, new Scope(this.#root, true));
     void compensate(ctx, this.#compensations).then(() => this.#settle(true, error));
   }
@@ -349,7 +354,7 @@ export class RunMachine {
 
   #answer(name: string, id: string, value: unknown): void {
     this.#asCode(() => {
-      const settled = this.updates.run(name, value);
+      const settled = this.updates?.run(name, value);
       if (settled === undefined) return this.freeze(unhandled(name, this.seq));
       const encoded = (result: unknown): string => this.#options.encode(result, `the answer of update "${name}"`);
       settled.then(
@@ -361,7 +366,7 @@ export class RunMachine {
 
   #answered(id: string, answer: () => UpdateAnswer): void {
     if (!this.#inTurn) return this.freeze(foreignAwait("answered an update", undefined));
-    this.updates.busy--;
+    if (this.updates !== undefined) this.updates.busy--;
     if (this.replaying || this.#divergence !== undefined) return;
     let text: UpdateAnswer;
     try {
@@ -498,7 +503,7 @@ export class RunMachine {
   }
 
   #checkStall(): void {
-    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened && this.updates.size === 0)
+    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened && this.updates === undefined)
       this.freeze(foreignAwait("went on waiting", undefined));
   }
 
@@ -508,7 +513,7 @@ export class RunMachine {
     const { threw, value } = this.#outcome;
     if (threw) return { state: this.#isCancellation(value) ? "cancelled" : "failed", error: value };
     // What was accepted is answered first.
-    if (this.updates.busy > 0) return waiting;
+    if (this.updates !== undefined && this.updates.busy > 0) return waiting;
     if (this.#continuation !== undefined) {
       const cancelled = this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled");
       return cancelled ? { state: "cancelled", error: this.#cancelError } : { state: "continued", ...this.#continuation };

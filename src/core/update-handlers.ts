@@ -1,34 +1,30 @@
 /** What a workflow answers updates with. */
-interface UpdateHandler {
+export interface UpdateHandler {
   readonly handle: (input: any) => unknown;
   readonly validate: ((input: any) => void) | undefined;
 }
 
 export class UpdateHandlers {
-  #handlers: Map<string, UpdateHandler> | undefined;
+  readonly #handlers = new Map<string, UpdateHandler>();
   /** Accepted updates whose answer is not there yet. */
   busy = 0;
 
-  get size(): number {
-    return this.#handlers?.size ?? 0;
-  }
-
   set(name: string, handler: UpdateHandler): void {
-    (this.#handlers ??= new Map()).set(name, handler);
+    this.#handlers.set(name, handler);
   }
 
   has(name: string): boolean {
-    return this.#handlers?.has(name) === true;
+    return this.#handlers.has(name);
   }
 
   /** Throws what the validator throws. */
   validate(name: string, value: unknown): void {
-    this.#handlers?.get(name)?.validate?.(value);
+    this.#handlers.get(name)?.validate?.(value);
   }
 
   /** Begins to answer; undefined if nobody would. */
   run(name: string, value: unknown): Promise<unknown> | undefined {
-    const handler = this.#handlers?.get(name);
+    const handler = this.#handlers.get(name);
     if (handler === undefined) return undefined;
     this.busy++;
     // Not `await`: what a synchronous handler does belongs to this very moment of the turn.

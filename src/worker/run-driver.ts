@@ -128,7 +128,7 @@ export class RunDriver {
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
     this.addMail(mail, claimed.inboxCount);
-    if (final === undefined) this.#start(() => this.#bodies.startPending(this.#arrivals));
+    if (final === undefined) this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
 
@@ -376,19 +376,8 @@ export class RunDriver {
   }
 
   #startBodies(done: Speculation): void {
-    this.#start(() => {
-      for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
-      this.#bodies.startDue(this.#arrivals);
-    });
-  }
-
-  /** A body that cannot be started here says something about this process, not about the run. */
-  #start(bodies: () => void): void {
-    try {
-      bodies();
-    } catch (error) {
-      this.#trouble = { error };
-    }
+    for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
+    this.#bodies.startDue(this.#arrivals);
   }
 
   #commitFailed(error: unknown, next: Next | undefined, inboxSeen: number): void {
@@ -516,7 +505,7 @@ export class RunDriver {
       () => {
         // A run that is about to be given up begins nothing; one that goes on looks again after its commit.
         if (this.#over || this.#busy) return;
-        this.#start(() => this.#bodies.startDue(this.#arrivals));
+        this.#bodies.startDue(this.#arrivals);
         this.wake();
       },
       Math.max(0, dueAt - store.now()),

@@ -13,8 +13,10 @@ export interface BodyOptions {
   readonly timeoutMs: number | null;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
-  /** What the body writes to streams with; asked for once it does. */
-  readonly streams: () => StreamWriter;
+  /** The command that it is the body of. */
+  readonly command: number;
+  /** What the body of a command writes to streams with; asked for once it does. */
+  readonly streamsOf: (command: number) => StreamWriter;
   readonly run: (io: BodyIo) => unknown;
   readonly onDone: (outcome: BodyOutcome) => void;
 }
@@ -63,7 +65,7 @@ export class Body {
   }
 
   get streams(): StreamWriter {
-    return (this.#streams ??= this.#options.streams());
+    return (this.#streams ??= this.#options.streamsOf(this.#options.command));
   }
 
   #timeOut(timeoutMs: number): void {

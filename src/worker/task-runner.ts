@@ -97,7 +97,8 @@ export class TaskRunner {
       idempotencyKey: `${task.runId}/${task.command}`,
       timeoutMs: isErrand ? null : readTaskOptions(task.options).timeoutMs,
       what: isErrand ? "an errand" : `activity "${task.name}"`,
-      streams: () => streamsOf(task),
+      command: task.command,
+      streamsOf: () => streamsOf(task),
       run: (io) => (isErrand ? this.#options.errands.run(task) : this.#execute(task, io, heartbeats)),
       onDone: (outcome) => this.#done(task, body, heartbeats, outcome, isErrand),
     });
