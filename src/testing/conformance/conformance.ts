@@ -1,3 +1,4 @@
+import { chains } from "./chains.js";
 import { claims } from "./claims.js";
 import { concurrency } from "./concurrency.js";
 import { ending } from "./ending.js";
@@ -52,6 +53,7 @@ export function backendConformance(options: ConformanceOptions): void {
   const themes: Readonly<Record<string, Checks>> = {
     starts,
     turns,
+    chains,
     fencing,
     parking,
     inbox,
