@@ -12,6 +12,7 @@ import { leases } from "./leases.js";
 import { listing } from "./listing.js";
 import { parking } from "./parking.js";
 import { recovery } from "./recovery.js";
+import { reuse } from "./reuse.js";
 import { starts } from "./starts.js";
 import { tasks } from "./tasks.js";
 import { turns } from "./turns.js";
@@ -54,6 +55,7 @@ export function backendConformance(options: ConformanceOptions): void {
     starts,
     turns,
     chains,
+    reuse,
     fencing,
     parking,
     inbox,
