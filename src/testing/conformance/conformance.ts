@@ -13,8 +13,12 @@ import { listing } from "./listing.js";
 import { parking } from "./parking.js";
 import { recovery } from "./recovery.js";
 import { reuse } from "./reuse.js";
+import { routes } from "./routes.js";
+import { shelf } from "./shelf.js";
 import { starts } from "./starts.js";
+import { taskOutcomes } from "./task-outcomes.js";
 import { tasks } from "./tasks.js";
+import { terminate } from "./terminate.js";
 import { turns } from "./turns.js";
 import { values } from "./values.js";
 
@@ -56,12 +60,16 @@ export function backendConformance(options: ConformanceOptions): void {
     turns,
     chains,
     reuse,
+    terminate,
+    shelf,
     fencing,
     parking,
     inbox,
     ending,
     tasks,
+    "task outcomes": taskOutcomes,
     claims,
+    routes,
     leases,
     recovery,
     listing,
