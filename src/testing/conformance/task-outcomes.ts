@@ -285,22 +285,34 @@ export const taskOutcomes: Checks = {
     await noTasks(lab);
   },
 
-  async "the heartbeat begins with the claim, and each sign of life prolongs it"(lab) {
-    const heartbeatMs = 1000;
-    const { worker, run } = await driveWithTask(lab, { heartbeatMs, expiresAt: lab.store.now() + hourMs });
-    await lab.until(lab.store.now() + 1100);
-    assert.equal(await lab.store.expireTasks(), 0, "nobody is silent before there is a worker");
+  async "each sign of life prolongs the heartbeat"(lab) {
+    const { worker } = await driveWithTask(lab, { heartbeatMs: 2000 });
     const task = await lab.claimOnlyTask(worker);
     for (let time = 0; time < 3; time += 1) {
-      await lab.until(lab.store.now() + 400);
+      await lab.until(lab.store.now() + 900);
       expectStatus(await lab.do(touchOf(task)), "touched");
     }
     assert.equal(await lab.store.expireTasks(), 0);
-    assert.equal((await lab.store.inspectOwned(worker)).tasks.length, 1);
+    expectStatus(await lab.do(finishOf(task)), "finished");
+  },
+
+  async "a task that no worker has is not silent, neither before its claim nor when it is free again"(lab) {
+    const { worker, run } = await driveWithTask(lab, { heartbeatMs: 1, expiresAt: lab.store.now() + hourMs });
+    const expectNone = async (): Promise<void> => {
+      await lab.until(lab.store.now() + 5);
+      await lab.assertUntouched([run], async () => assert.equal(await lab.store.expireTasks(), 0));
+    };
+    await expectNone();
+    const task = await lab.claimOnlyTask(worker);
+    expectStatus(await lab.do(touchOf(task)), "touched");
     await lab.store.release({ worker, runs: [], tasks: [task.key] });
-    await lab.until(lab.store.now() + 1100);
-    await lab.assertUntouched([run], async () => assert.equal(await lab.store.expireTasks(), 0, "a freed task has no worker to be silent"));
-    expectStatus(await lab.do(finishOf(await lab.claimOnlyTask(worker))), "finished");
+    await expectNone();
+    await lab.claimOnlyTask(worker);
+    await lab.store.retireWorker(worker);
+    await expectNone();
+    await lab.crashWith((dying) => lab.claimOnlyTask(dying));
+    await expectNone();
+    expectStatus(await lab.do(finishOf(await lab.claimOnlyTask(await lab.worker()))), "finished");
   },
 
   async "a detached task expires by its heartbeat, counted from when it was detached"(lab) {
