@@ -37,7 +37,7 @@ export interface ConformanceOptions {
 }
 
 /**
- * The proof that a store holds the contract of `perdure/backend`: states some hundred tests in your test runner. They use nothing but the contract,
+ * The proof that a store holds the contract of `perdure/backend`: states some two hundred tests in your test runner. They use nothing but the contract,
  * fail by `node:assert` and need no particular runner. Run it beside your backend's own tests; it does not test speed or durability against crashes.
  * @example
  * import { describe, it } from "node:test";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { StoreFailure } from "../../backend/index.js";
+import { PerdureError } from "../../errors.js";
 import { expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
 import {
@@ -112,6 +113,16 @@ export const isolation: Checks = {
     const { run, unread } = await lab.look(good);
     assert.deepEqual([run.status, run.lastSeq, unread.map(({ command }) => command)], ["terminated", 3, [1]]);
     assert.deepEqual((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks, []);
+  },
+
+  async "what is no transaction of this store is refused, and nothing is written"(lab) {
+    for (const transaction of [{}, null, undefined, "begin", lab.store]) {
+      await assert.rejects(
+        lab.store.applyWithin(transaction, [startOf(sampleRun({ workflowId: "w" }))]),
+        (failure) => failure instanceof PerdureError && failure.code === "invalid_argument",
+      );
+    }
+    assert.deepEqual(await lab.store.listRuns({ limit: 10 }), []);
   },
 
   async "outcomes stand at the index of their operations, however many there are"(lab) {
