@@ -40,6 +40,7 @@ export const everyKind: readonly string[] = [
   "started instead",
   "started instead, owned",
   "exists",
+  "exists, ended",
   "committed",
   "committed, owned",
   "goes on",
@@ -150,6 +151,19 @@ async function takeStep(world: World, side: Side, step: StepPlan, mark: string):
   switch (step.type) {
     case "apply":
       return applyPlans(side, step.operations, mark);
+    case "begin": {
+      const { worker: eagerWorker, reuse, effects } = step;
+      const options = { round: mark, terminates: false, parent: null, delayed: false, messages: 1, attributes: [] } as const;
+      const starts = Array.from({ length: runCount }, (_, run) => ({
+        type: "start" as const,
+        run,
+        reuse,
+        eagerWorker,
+        effects,
+        ...options,
+      }));
+      return applyPlans(side, starts, mark);
+    }
     case "drive": {
       const claimed = await claimRuns(side, step.worker, runRoutes, step.suspects);
       const owned = new Set((await store.inspectOwned(workerOf(side, step.worker))).runs.map(({ key }) => key));
@@ -166,13 +180,11 @@ async function takeStep(world: World, side: Side, step: StepPlan, mark: string):
     }
     case "work": {
       const claimed = await claimTasks(side, step.worker, taskRoutes);
-      const { kind, claimFor } = step;
+      const { kind, byCommand, claimFor } = step;
       // The one claimed last is number 0.
       const plans = Array.from({ length: claimed.length - 1 }, (_, task): OperationPlan => {
-        const plan = { task, epochOffset: 0 };
-        return kind === "detach" || kind === "touch"
-          ? { type: "touch", ...plan, tells: true, detaches: kind === "detach" }
-          : { type: "finish", ...plan, kind, claimFor };
+        if (kind === "detach" || kind === "touch") return { type: "touch", task, epochOffset: 0, tells: true, detaches: kind === "detach" };
+        return { type: "finish", task: { claimed: task, byCommand, offset: 0 }, kind, claimFor };
       });
       return [...claimed, ...(await applyPlans(side, plans, mark))];
     }

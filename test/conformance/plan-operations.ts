@@ -1,12 +1,11 @@
 /** Plans as operations of one side: with its keys, and with what its workers know. */
-import type { Attribute, ClaimFor, Effects, NewChunk, NewTask, NextState, Operation, RunTarget } from "perdure/backend";
+import type { Attribute, ClaimFor, Effects, NewChunk, NewTask, NextState, Operation, RunTarget, TaskTarget } from "perdure/backend";
 import {
   appendOf,
   cancelItem,
   chunkOf,
   continued,
   effectsOf,
-  finishOf,
   hourMs,
   lineOf,
   messageOf,
@@ -29,6 +28,7 @@ import {
   taskRoutes,
   type AttributePlan,
   type EffectsPlan,
+  type FinishedPlan,
   type NextPlan,
   type OperationPlan,
   type TargetPlan,
@@ -50,12 +50,8 @@ export function operationOf(side: Side, plan: OperationPlan, mark: string): Oper
       return sendOf(targetOf(side, plan.target), `key ${plan.dedupe}`, { item, claimFor: claimForOf(side, plan.claimFor, [runRoutes[0]]) });
     }
     case "finish": {
-      const task = typeof plan.task === "number" ? taskOfPlan(side, plan.task) : { key: 0, epoch: 0 };
       const claimFor = claimForOf(side, plan.claimFor, runRoutes);
-      const finish = finishOf({ ...task, epoch: task.epoch + plan.epochOffset }, { kind: plan.kind, payload: `"${mark}"`, claimFor });
-      if (typeof plan.task === "number") return finish;
-      const { run, age, command, attemptOffset } = plan.task;
-      return { ...finish, task: { runId: runIdOf(side, run, age), command, attempt: command + attemptOffset } };
+      return { type: "finish_task", task: finishedOf(side, plan.task), kind: plan.kind, payload: `"${mark}"`, claimFor };
     }
     case "touch": {
       const { key, epoch } = taskOfPlan(side, plan.task);
@@ -216,6 +212,12 @@ function targetOf(side: Side, { by, run, age }: TargetPlan): RunTarget {
   if (by === "workflowId") return { workflowId: workflowIdOf(run) };
   const runId = runIdOf(side, run, age);
   return by === "runId" ? { runId } : { chainOf: runId };
+}
+
+function finishedOf(side: Side, plan: FinishedPlan): TaskTarget {
+  if ("run" in plan) return { runId: runIdOf(side, plan.run, plan.age), command: plan.command, attempt: plan.command + plan.offset };
+  const { key, epoch, runId, command, attempt } = taskOfPlan(side, plan.claimed);
+  return plan.byCommand ? { runId, command, attempt: attempt + plan.offset } : { key, epoch: epoch + plan.offset };
 }
 
 function take(side: Side, runId: string, positions: readonly number[]): void {

@@ -16,6 +16,8 @@ export interface HeldRun extends Held {
   readonly runId: string;
 }
 
+type ClaimedBefore = Pick<ClaimedTask, "key" | "epoch" | "runId" | "command" | "attempt"> & { readonly label: string };
+
 export interface Side {
   readonly store: Store;
   /** The time that plans call "later". */
@@ -33,7 +35,7 @@ export interface Side {
   readonly runOfKey: Map<number, string>;
   readonly slotOfWorker: Map<WorkerKey, string>;
   /** Every task that was ever claimed. */
-  readonly claimedTasks: { readonly key: number; readonly epoch: number; readonly runId: string; readonly label: string }[];
+  readonly claimedTasks: ClaimedBefore[];
   /** Positions by chain that some turn was to take: a driver takes none twice. */
   readonly taken: Map<string, Set<number>>;
   /** By chain, the last number that bodies have appended, and the offset of the first since their last restart. */
@@ -77,8 +79,8 @@ export const runIdOf = (side: Side, run: number, age: number): string => side.ru
 export const chainOf = (side: Side, runId: string): string => side.chains.get(runId) ?? runId;
 export const heldOf = (side: Side, run: number): HeldRun =>
   side.held.get(run) ?? { key: 1_000_000 + run, epoch: 1, lastSeq: 0, inboxCount: 0, runId: "none" };
-export const taskOfPlan = (side: Side, index: number): Side["claimedTasks"][number] =>
-  side.claimedTasks.at(-1 - index) ?? { key: 1_000_000 + index, epoch: 1, runId: "none", label: "none" };
+export const taskOfPlan = (side: Side, index: number): ClaimedBefore =>
+  side.claimedTasks.at(-1 - index) ?? { key: 1_000_000 + index, epoch: 1, runId: "none", command: 1, attempt: 1, label: "none" };
 
 /** What its driver knows of the newest run of a workflow id; of the one before, that is the last word. */
 function hold(side: Side, run: number, held: HeldRun): void {
@@ -109,8 +111,15 @@ export function noteClaim(side: Side, claimed: ClaimedRun): object {
 
 export function noteTask(side: Side, claimed: ClaimedTask): object {
   const { key, epoch, runKey, dueAt: _, ...rest } = claimed;
-  const label = `${rest.runId}, command ${rest.command}, attempt ${rest.attempt}, ${String(rest.input)}`;
-  side.claimedTasks.push({ key, epoch, runId: rest.runId, label });
+  const { runId, command, attempt } = rest;
+  side.claimedTasks.push({
+    key,
+    epoch,
+    runId,
+    command,
+    attempt,
+    label: `${runId}, command ${command}, attempt ${attempt}, ${String(rest.input)}`,
+  });
   return { ...rest, runKey: runLabel(side, runKey), details: plainPayload(rest.details) };
 }
 
@@ -124,7 +133,7 @@ export function noteOutcome(side: Side, plan: OperationPlan, outcome: Outcome): 
       return { status, owned: outcome.owned, inboxCount: outcome.inboxCount };
     }
     case "exists":
-      return { status: "exists", run: plainRun(side, outcome.run) };
+      return { status: isOpen(outcome.run.status) ? "exists" : "exists, ended", run: plainRun(side, outcome.run) };
     case "committed": {
       if (plan.type !== "turn") return { status: "committed, but there was no turn" };
       const held = heldOf(side, plan.run);
@@ -150,7 +159,7 @@ export function noteOutcome(side: Side, plan: OperationPlan, outcome: Outcome): 
       const { position, claimed } = outcome;
       const run = runLabel(side, outcome.runKey);
       const isDone = plan.type === "finish" && plan.kind === "done";
-      const isByCommand = plan.type === "finish" && typeof plan.task === "object";
+      const isByCommand = plan.type === "finish" && ("run" in plan.task || plan.task.byCommand);
       const status = `${isDone ? "done" : "finished"}${isByCommand ? " by command" : ""}`;
       return { status, run, position, claimed: claimed && noteClaim(side, claimed), owner: workerLabel(side, outcome.owner) };
     }

@@ -61,12 +61,17 @@ export interface TargetPlan {
   readonly age: number;
 }
 
+/** The task that was claimed so many claims ago, by its claim or by what it is for; or that of a command, claimed or not. */
+export type FinishedPlan =
+  | { readonly claimed: number; readonly byCommand: boolean; readonly offset: number }
+  | { readonly run: number; readonly age: number; readonly command: number; readonly offset: number };
+
 export type OperationPlan =
   | {
       readonly type: "start";
       readonly run: number;
       /** Which of the run ids that starts of this workflow id use: a second start with one is the same start sent again. */
-      readonly round: number;
+      readonly round: number | string;
       readonly reuse: StartOperation["reuse"];
       readonly terminates: boolean;
       /** The workflow whose first run is the parent; null for none. */
@@ -95,9 +100,7 @@ export type OperationPlan =
     }
   | {
       readonly type: "finish";
-      /** The one that was claimed so many claims ago, or that of a command. */
-      readonly task: number | { readonly run: number; readonly age: number; readonly command: number; readonly attemptOffset: number };
-      readonly epochOffset: number;
+      readonly task: FinishedPlan;
       readonly kind: "activity_completed" | "activity_failed" | "done";
       readonly claimFor: number | null;
     }
@@ -124,6 +127,8 @@ export type StepPlan =
   | { readonly type: "apply"; readonly operations: readonly OperationPlan[] }
   | { readonly type: "claim_runs"; readonly worker: number; readonly routes: readonly string[]; readonly suspects: number }
   | { readonly type: "claim_tasks"; readonly worker: number; readonly routes: readonly string[] }
+  /** Starts every workflow id anew that is free for this policy. */
+  | { readonly type: "begin"; readonly worker: number | null; readonly reuse: StartOperation["reuse"]; readonly effects: EffectsPlan }
   /** Claims what it can, and takes one turn with every run that the worker drives. */
   | { readonly type: "drive"; readonly worker: number; readonly suspects: number; readonly effects: EffectsPlan }
   /** Claims all tasks, and finishes or detaches them, or says that they go on. */
@@ -131,6 +136,7 @@ export type StepPlan =
       readonly type: "work";
       readonly worker: number;
       readonly kind: "activity_completed" | "activity_failed" | "done" | "detach" | "touch";
+      readonly byCommand: boolean;
       readonly claimFor: number | null;
     }
   | { readonly type: "reclaim"; readonly worker: number; readonly run: number; readonly epochOffset: number }
@@ -171,8 +177,11 @@ const next = fc.oneof<Weighted<NextPlan>>(
     arbitrary: fc.record({ state: fc.constant("parked"), due, code: fc.constantFrom("nondeterminism", "poisoned", "undecodable") }),
   },
   {
-    weight: 1,
-    arbitrary: fc.record({ state: fc.constant("ended"), status: fc.constantFrom("completed", "failed", "cancelled", "terminated") }),
+    weight: 2,
+    arbitrary: fc.record({
+      state: fc.constant("ended"),
+      status: fc.constantFrom("completed", "completed", "failed", "cancelled", "terminated"),
+    }),
   },
   {
     weight: 2,
@@ -201,7 +210,7 @@ const attributes = fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.array(
 const effects: fc.Arbitrary<EffectsPlan> = fc.record({
   lines: fc.nat(2),
   consumed: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { maxLength: 2 }),
-  tasks: fc.uniqueArray(task, { maxLength: 3, selector: (plan) => plan.command }),
+  tasks: fc.uniqueArray(task, { maxLength: 2, selector: (plan) => plan.command }),
   withdrawn: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.uniqueArray(command, { maxLength: 1 })),
   cancelled: fc.uniqueArray(command, { maxLength: 2 }),
   entries: seldom(entryNames.length - 1),
@@ -214,15 +223,15 @@ const effects: fc.Arbitrary<EffectsPlan> = fc.record({
 const target: fc.Arbitrary<TargetPlan> = fc.record({
   by: fc.constantFrom("workflowId", "runId", "chainOf", "chainOf"),
   run,
-  age: fc.constantFrom(0, 0, 1),
+  age: fc.nat(1),
 });
 
 const start = fc.record({
   type: fc.constant("start" as const),
   run,
-  round: fc.nat(3),
+  round: fc.nat(7),
   reuse: fc.constantFrom("never" as const, "after_failure" as const, "always" as const),
-  terminates: fc.constantFrom(false, false, true),
+  terminates: fc.constantFrom(false, false, false, true),
   parent: fc.option(run, { nil: null }),
   delayed: fc.boolean(),
   messages: fc.nat(2),
@@ -231,10 +240,13 @@ const start = fc.record({
   effects,
 });
 
-const taskByCommand = fc.record({ run, age: fc.constantFrom(0, 0, 0, 1), command, attemptOffset: offset });
+const finished = fc.oneof<Weighted<FinishedPlan>>(
+  fc.record({ claimed: fc.nat(3), byCommand: fc.boolean(), offset }),
+  fc.record({ run, age: fc.constantFrom(0, 0, 0, 1), command, offset }),
+);
 
 const operation = fc.oneof<Weighted<OperationPlan>>(
-  { weight: 4, arbitrary: start },
+  { weight: 6, arbitrary: start },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -254,8 +266,7 @@ const operation = fc.oneof<Weighted<OperationPlan>>(
     weight: 4,
     arbitrary: fc.record({
       type: fc.constant("finish"),
-      task: fc.oneof(fc.nat(3), taskByCommand),
-      epochOffset: offset,
+      task: finished,
       kind: outcomeKind,
       claimFor: maybeWorker,
     }),
@@ -285,18 +296,28 @@ const operation = fc.oneof<Weighted<OperationPlan>>(
 );
 
 const step = fc.oneof<Weighted<StepPlan>>(
-  { weight: 10, arbitrary: fc.record({ type: fc.constant("drive"), worker, suspects: fc.nat(1), effects }) },
   {
     weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant("begin"),
+      worker: maybeWorker,
+      reuse: fc.constantFrom("after_failure" as const, "always" as const),
+      effects,
+    }),
+  },
+  { weight: 12, arbitrary: fc.record({ type: fc.constant("drive"), worker, suspects: fc.nat(1), effects }) },
+  {
+    weight: 6,
     arbitrary: fc.record({
       type: fc.constant("work"),
       worker,
       kind: fc.oneof({ weight: 2, arbitrary: outcomeKind }, fc.constantFrom("detach" as const, "touch" as const)),
+      byCommand: fc.boolean(),
       claimFor: maybeWorker,
     }),
   },
   { weight: 14, arbitrary: fc.record({ type: fc.constant("apply"), operations: fc.array(operation, { minLength: 1, maxLength: 4 }) }) },
-  { weight: 4, arbitrary: fc.record({ type: fc.constant("claim_runs"), worker, routes, suspects: fc.nat(1) }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant("claim_runs"), worker, routes, suspects: fc.nat(1) }) },
   {
     weight: 5,
     arbitrary: fc.record({ type: fc.constant("claim_tasks"), worker, routes: fc.subarray([...taskRoutes], { minLength: 1 }) }),
@@ -314,7 +335,7 @@ const step = fc.oneof<Weighted<StepPlan>>(
   { weight: 1, arbitrary: fc.record({ type: fc.constant("retire"), worker }) },
   { weight: 7, arbitrary: fc.record({ type: fc.constant("crash"), worker, suspects: fc.nat(1), isNoticed: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("recover") }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant("expire") }) },
+  { weight: 5, arbitrary: fc.record({ type: fc.constant("expire") }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("retry_parked"), routes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("advance") }) },
 );
