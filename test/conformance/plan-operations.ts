@@ -1,5 +1,16 @@
 /** Plans as operations of one side: with its keys, and with what its workers know. */
-import type { Attribute, ClaimFor, Effects, NewChunk, NewTask, NextState, Operation, RunTarget, TaskTarget } from "perdure/backend";
+import type {
+  Attribute,
+  ClaimFor,
+  Effects,
+  InboxItem,
+  NewChunk,
+  NewTask,
+  NextState,
+  Operation,
+  RunTarget,
+  TaskTarget,
+} from "perdure/backend";
 import {
   appendOf,
   cancelItem,
@@ -46,8 +57,8 @@ export function operationOf(side: Side, plan: OperationPlan, mark: string): Oper
     case "turn":
       return turnOfPlan(side, plan, mark);
     case "send": {
-      const item = plan.cancels ? cancelItem : messageOf(`"${mark}"`);
-      return sendOf(targetOf(side, plan.target), `key ${plan.dedupe}`, { item, claimFor: claimForOf(side, plan.claimFor, [runRoutes[0]]) });
+      const claimFor = claimForOf(side, plan.claimFor, [runRoutes[0]]);
+      return sendOf(targetOf(side, plan.target), `key ${plan.dedupe}`, { item: itemOf(plan.item, mark), claimFor });
     }
     case "finish": {
       const claimFor = claimForOf(side, plan.claimFor, runRoutes);
@@ -212,6 +223,22 @@ function targetOf(side: Side, { by, run, age }: TargetPlan): RunTarget {
   if (by === "workflowId") return { workflowId: workflowIdOf(run) };
   const runId = runIdOf(side, run, age);
   return by === "runId" ? { runId } : { chainOf: runId };
+}
+
+function itemOf(plan: PlanOf<"send">["item"], mark: string): InboxItem {
+  const message = messageOf(`"${mark}"`);
+  switch (plan) {
+    case "message":
+      return message;
+    case "cancel":
+      return cancelItem;
+    case "update":
+      return { ...message, kind: "update", options: `{"id":"${mark}"}` };
+    case "outcome of a command":
+      return { ...message, kind: "activity_completed", command: 3, attempt: 1 };
+    default:
+      return plan satisfies never;
+  }
 }
 
 function finishedOf(side: Side, plan: FinishedPlan): TaskTarget {

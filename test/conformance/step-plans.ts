@@ -94,7 +94,7 @@ export type OperationPlan =
   | {
       readonly type: "send";
       readonly target: TargetPlan;
-      readonly cancels: boolean;
+      readonly item: "message" | "update" | "cancel" | "outcome of a command";
       readonly dedupe: number;
       readonly claimFor: number | null;
     }
@@ -260,7 +260,13 @@ const operation = fc.oneof<Weighted<OperationPlan>>(
   },
   {
     weight: 4,
-    arbitrary: fc.record({ type: fc.constant("send"), target, cancels: fc.boolean(), dedupe: fc.nat(5), claimFor: maybeWorker }),
+    arbitrary: fc.record({
+      type: fc.constant("send"),
+      target,
+      item: fc.constantFrom("message", "update", "cancel", "outcome of a command"),
+      dedupe: fc.nat(5),
+      claimFor: maybeWorker,
+    }),
   },
   {
     weight: 4,

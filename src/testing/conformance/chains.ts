@@ -15,6 +15,7 @@ import {
   hourMs,
   idle,
   lineOf,
+  messageOf,
   sampleRun,
   sendOf,
   startOf,
@@ -103,24 +104,28 @@ export const chains: Checks = {
     for (const key of ["a", "b"]) expectStatus(await lab.do(sendOf(run, key)), "sent");
     expectStatus(await lab.do(finishOf(await lab.claimOnlyTask(worker))), "finished");
     expectStatus(await lab.do(sendOf(run, "c", { item: cancelItem })), "sent");
+    expectStatus(await lab.do(sendOf(run, "d", { item: { ...messageOf("1"), command: 2, attempt: 1 } })), "sent");
+    expectStatus(await lab.do(sendOf(run, "e", { item: { ...messageOf("2"), kind: "update", options: "{}" } })), "sent");
     // The driver has seen nothing of all that: going on is no end that messages could get lost in.
     const claimed = await goOn(lab, run, { inboxSeen: 0, consumed: [1] });
-    assert.equal(claimed.inboxCount, 5);
+    assert.equal(claimed.inboxCount, 7);
     const { run: record, unread } = await lab.look(claimed);
-    assert.deepEqual([record.inboxCount, record.inboxUnread], [5, 3]);
+    assert.deepEqual([record.inboxCount, record.inboxUnread], [7, 4]);
     assert.deepEqual(
       unread.map(({ position, kind, payload }) => [position, kind, payload]),
       [
         [2, "message", 'text "b"'],
         [4, "cancel", 'text "enough"'],
-        [5, "start", 'text "goes on"'],
+        [6, "update", "text 2"],
+        [7, "start", 'text "goes on"'],
       ],
     );
-    assert.equal(expectStatus(await lab.do(sendOf({ chainOf: run.runId }, "d")), "sent").position, 6);
+    for (const key of ["a", "b", "c", "d", "e"]) expectStatus(await lab.do(sendOf({ chainOf: run.runId }, key)), "duplicate");
+    assert.equal(expectStatus(await lab.do(sendOf({ chainOf: run.runId }, "f")), "sent").position, 8);
     const [above] = await lab.store.loadInboxes([{ key: claimed.key, above: 4 }]);
     assert.deepEqual(
       above?.map(({ position }) => position),
-      [5, 6],
+      [6, 7, 8],
     );
   },
 
