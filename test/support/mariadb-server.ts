@@ -45,14 +45,14 @@ const options = [
   "--performance-schema=OFF",
 ];
 
-/** @throws Error if there is no server to be had, which `CI=true` makes a failure; without it the caller is told by undefined, and the reader by one line. */
+/** @throws Error if there is no server to be had, which `CI` makes a failure; without it the caller is told by undefined, and the reader by one line. */
 export async function mariadbServer({ durable = false, own = false }: MariadbOptions = {}): Promise<MariadbServer | undefined> {
   const given = process.env["PERDURE_MYSQL_URL"];
   if (given !== undefined && given !== "" && !own) return serverAt(given);
   const reason = install();
   if (reason === undefined) return startServer(durable);
   const message = `No MariaDB server: ${reason}. Set PERDURE_MYSQL_URL to one, or install mariadb-server.`;
-  if (process.env["CI"] === "true") throw new Error(message);
+  if (process.env["CI"] !== undefined && process.env["CI"] !== "") throw new Error(message);
   process.stderr.write(`\n!!! ${message} The tests of perdure/mysql DID NOT RUN.\n`);
   return undefined;
 }
