@@ -6,10 +6,11 @@ import promiseMysql from "mysql2/promise";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { mysql } from "perdure/mysql";
 import type { MysqlPool } from "../../src/backends/mysql/driver.js";
+import { systemRuntime } from "../../src/platform/runtime.js";
 import { mariadbServer, password, type MariadbServer } from "../support/mariadb-server.js";
 import { workOnSkewedClocks } from "../support/skewed-clocks.js";
 import { smallDisk, type SmallDisk } from "../support/small-disk.js";
-import { pause, workThrough } from "../support/workload.js";
+import { pause, workThrough, workThroughRefusals } from "../support/workload.js";
 
 // Of one's own: it is ended and started again.
 const server = await mariadbServer({ own: true });
@@ -116,6 +117,38 @@ describe.runIf(server !== undefined)("outages", () => {
     expect(said).toContain("backend_full");
     expect(said).toContain("1114");
     expect(said).not.toContain(password);
+  });
+
+  test("a right, or a password, that is taken away for a while fails no workflow", { timeout: 60_000 }, async () => {
+    const { url, name } = await database();
+    const user = `limited_${name}`;
+    const [rights, secret] = [`SELECT, INSERT, UPDATE, DELETE ON ${name}.*`, "limited-pass"];
+    await server.execute(`CREATE USER ${user}@'%' IDENTIFIED BY '${secret}'`, `GRANT ${rights} TO ${user}@'%'`);
+    disposals.push(() => server.execute(`DROP USER ${user}@'%'`));
+    await (await mysql(url).open(systemRuntime())).close();
+    const limited = new URL(url);
+    limited.username = user;
+    limited.password = secret;
+    // What a session may do was settled when it began.
+    const endSessions = async (): Promise<void> => {
+      const rows = await server.execute(`SELECT id AS id FROM information_schema.processlist WHERE user = '${user}'`);
+      for (const { id } of rows) await server.execute(`KILL ${String(id)}`).catch(ignoreEnded);
+    };
+    const withoutRight = await workThroughRefusals(
+      mysql(limited.href),
+      async () => (await server.execute(`REVOKE INSERT ON ${name}.* FROM ${user}@'%'`), await endSessions()),
+      async () => (await server.execute(`GRANT ${rights} TO ${user}@'%'`), await endSessions()),
+    );
+    expect(withoutRight).toContain("lacks a right");
+    expect(withoutRight).not.toContain(secret);
+
+    const withoutPassword = await workThroughRefusals(
+      mysql(limited.href),
+      async () => (await server.execute(`ALTER USER ${user}@'%' IDENTIFIED BY 'another'`), await endSessions()),
+      () => server.execute(`ALTER USER ${user}@'%' IDENTIFIED BY '${secret}'`),
+    );
+    expect(withoutPassword).toContain("refused the user or the password");
+    expect(withoutPassword).not.toContain(secret);
   });
 
   test("workers whose clocks are an hour off, ahead or behind, neither ring early nor bury the living", { timeout: 60_000 }, async () => {

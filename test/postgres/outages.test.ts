@@ -1,12 +1,12 @@
 // The store in large trouble, under load: whatever happens to the server, no workflow fails for it, none loses or repeats an event, and no password is shown.
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
-import { postgres, type PostgresPool } from "perdure/postgres";
+import { migrationSql, postgres, type PostgresPool } from "perdure/postgres";
 import { postgresServer } from "../support/postgres.js";
 import { workOnSkewedClocks } from "../support/skewed-clocks.js";
 import { smallDisk, type SmallDisk } from "../support/small-disk.js";
 import { transactionPooler } from "../support/transaction-pooler.js";
-import { pause, workThrough } from "../support/workload.js";
+import { pause, workThrough, workThroughRefusals } from "../support/workload.js";
 
 // Deadlocks are looked for before the store's own patience with a lock ends, so that there are some.
 const server = postgresServer({ isOwn: true, settings: ["deadlock_timeout=10ms"] });
@@ -147,6 +147,20 @@ function fullByDecree(schema: string): FullDisk {
 
 test("workers whose clocks are an hour off, ahead or behind, neither ring early nor bury the living", { timeout: 60_000 }, async () => {
   expect(await workOnSkewedClocks(postgres(server.url, { schema: server.schema() }))).toEqual({ executions: [2], said: "" });
+});
+
+test("a right that is taken away for a while fails no workflow", { timeout: 60_000 }, async () => {
+  const schema = server.schema();
+  await server.query(`CREATE ROLE limited LOGIN; ${migrationSql({ schema })}
+    GRANT USAGE ON SCHEMA "${schema}" TO limited; GRANT USAGE ON ALL SEQUENCES IN SCHEMA "${schema}" TO limited;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "${schema}" TO limited`);
+  const said = await workThroughRefusals(
+    postgres(server.url.replace("postgres:", "limited:"), { schema, migrate: "never" }),
+    () => server.query(`REVOKE INSERT ON "${schema}".history FROM limited`),
+    () => server.query(`GRANT INSERT ON "${schema}".history TO limited`),
+  );
+  expect(said).toContain("lacks a right");
+  expect(said).not.toContain(password);
 });
 
 test("through a pooler that hands connections out by the transaction, nothing is lost either", { timeout: 60_000 }, async () => {

@@ -74,3 +74,27 @@ async function workOne(engine: Engine, n: number): Promise<void> {
   await handle.send(go, n, { key: "go" });
   expect(await handle.result()).toBe(sumOf(n));
 }
+
+const errand = workflow("errand", async (ctx, n: number) => {
+  for (let step = 0; step < 10; step += 1) await ctx.step(`step ${step}`, () => pause(100));
+  return n;
+});
+
+/** Has runs under way while the store is made to refuse the engine, until that is noticed and the cause removed, and sees them through; returns all that was logged. */
+export async function workThroughRefusals(backend: Backend, refuse: () => Promise<unknown>, mend: () => Promise<unknown>): Promise<string> {
+  const { logger, said } = keepingLogger();
+  const engine = await launch({ backend, workflows: [errand], logger, lease: "2s" });
+  try {
+    const handles = await Promise.all(Array.from({ length: 5 }, (_, n) => engine.start(errand, n)));
+    await refuse();
+    try {
+      await expect.poll(() => said.filter((text) => text.includes("backend_failed")).length, { timeout: 10_000 }).toBeGreaterThan(0);
+    } finally {
+      await mend();
+    }
+    expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual([0, 1, 2, 3, 4]);
+    return said.join("\n");
+  } finally {
+    await engine.close({ grace: 0 });
+  }
+}
