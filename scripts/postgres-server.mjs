@@ -12,6 +12,7 @@ import { pathToFileURL } from "node:url";
 /**
  * @typedef {object} PostgresServer
  * @property {string} url of the database "postgres", as its superuser
+ * @property {string} folder all it has, owned by the user that it runs as
  * @property {string} version as its program says
  * @property {() => number} pid of the postmaster
  * @property {(mode?: "immediate" | "fast") => void} stop leaves the data
@@ -99,6 +100,7 @@ export function startPostgres(options = {}) {
   /** @type {import("node:net").Socket} */ (/** @type {unknown} */ (guard.stdin)).unref();
   return {
     url: `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`,
+    folder,
     version: run("postgres", ["--version"]).trim(),
     pid,
     start,

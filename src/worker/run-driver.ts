@@ -53,6 +53,7 @@ export class RunDriver {
   readonly #mail: Mail[] = [];
   #inboxSeen = 0;
   #inboxCount = 0;
+  #isReading = false;
   readonly #arrivals: Arrival[] = [];
   /** One object for the life of the driver: it is asked for every event. */
   readonly #sources: Sources;
@@ -249,7 +250,8 @@ export class RunDriver {
   /** No event is at hand: commit what there is, give the run up if nothing here will move it, or just wait. */
   #settle(): void {
     const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#sources.now);
-    if (waits && this.#speculation.empty) {
+    // Mail that is being read keeps the run here: to give it up meanwhile is refused, again and again and the faster the longer the reading takes.
+    if (this.#speculation.empty && (waits || this.#isReading)) {
       this.#busy = false;
       this.#armTimer(this.#nextTime());
       if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
@@ -480,15 +482,20 @@ export class RunDriver {
     this.wake();
   }
 
+  /** One reading at a time. What has come after it is noticed at the next commit, or when the driver settles down. */
   #fetchMail(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
     const above = this.#inboxSeen;
     this.#host.readMail(this, above).then(
       (mail) => {
+        this.#isReading = false;
         if (this.#over || mail === undefined) return;
         this.addMail(mail, above);
         this.wake();
       },
       (error: unknown) => {
+        this.#isReading = false;
         this.#trouble = { error };
         this.wake();
       },

@@ -155,6 +155,7 @@ describe.runIf(server !== undefined)("faults", () => {
   test.each([
     ["a wrong password", (url: URL) => (url.password = `wrong-${password}`), "backend_failed", /refused the user or the password/],
     ["a database that does not exist", (url: URL) => (url.pathname = "/nowhere"), "backend_failed", /does not exist/],
+    ["a host that does not exist", (url: URL) => (url.hostname = "host.invalid"), "backend_unavailable", /host\.invalid/],
     ["a port where nobody listens", (url: URL) => (url.port = "1"), "backend_unavailable", /out of reach/],
   ])("%s is explained, without the password", async (_, change, code, text) => {
     const url = new URL((await database()).url);
@@ -168,6 +169,36 @@ describe.runIf(server !== undefined)("faults", () => {
     expect(isPerdureError(error) && error.code).toBe(code);
     expect(String(error)).toMatch(text);
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(password);
+  });
+
+  test("a server that is too old is refused", async () => {
+    // It says so of itself and is not: no server of those days can be had.
+    const old = await mariadbServer({ own: true, settings: ["--version=10.6.21-MariaDB"] });
+    disposals.push(async () => old?.stop());
+    await expect(mysql((await old!.database()).url).open(runtime)).rejects.toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringContaining("needs MariaDB 10.11"),
+    });
+  });
+
+  test("a pooler that forgets what a session was set to is refused", async () => {
+    const { url } = await database();
+    const pool = callbackMysql.createPool(url);
+    disposals.push(() => pool.promise().end());
+    const lent = {
+      on: () => undefined,
+      destroy: () => undefined,
+      query: (query: callbackMysql.QueryOptions, answered: (error: unknown, result?: unknown) => void) =>
+        pool.getConnection((error, connection) => {
+          if (error !== null) return answered(error);
+          connection.query(query, (failure, result) => connection.reset(() => (connection.release(), answered(failure, result))));
+        }),
+    };
+    const forgetful = { getConnection: (lend: (error: null, connection: object) => void) => lend(null, lent) };
+    await expect(mysql(forgetful).open(runtime)).rejects.toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringContaining("do not stick"),
+    });
   });
 
   test.each([["not an address"], ["postgres://u@h/d"], ["mysql://u:secret-word@h"], [{}], [undefined]])("%j is no address", (target) => {
