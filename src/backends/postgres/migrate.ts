@@ -65,9 +65,9 @@ export async function prepareDatabase(client: PostgresClient, { schema, layout, 
       `The schema "${schema}" is at version ${found.version}, and this version of perdure needs ${newestVersion}. Run what migrationSql() gives, or let postgres() migrate.`,
     );
   }
-  // Under the lock, what another process has done meanwhile is seen.
+  // Under the lock, what another process has done meanwhile is seen. Stores go on only when the tables are on the disk: they never look for them again.
   try {
-    await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${lockClassOf(schema)}, 0)`);
+    await client.query(`BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock(${lockClassOf(schema)}, 0)`);
     const now = await readVersion(client, schema);
     if (now.version < newestVersion) await client.query(stepsSql(schema, now.version, layout));
     await client.query("COMMIT");

@@ -130,12 +130,13 @@ class PostgresStore implements Store {
 
   async registerWorker({ workerId, leaseMs }: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
     const { control, statements, live, writer, reader } = this.#parts;
-    const { isPooled } = await control.session();
+    // By the connection whose commits are durable: a key that the server forgot in a crash would be given to another worker as well.
+    const { isPooled } = await writer.session();
     const values = [workerId, leaseMs, !isPooled, live.lockClass];
-    const [row] = await control.rows<[number]>(statements.register, values, "write");
+    const [row] = await writer.rows<[number]>(statements.register, values, "write");
     const worker = row?.[0] ?? 0;
     // On every connection of the process: then the loss of one of them is no death.
-    await live.hold(worker, [control, writer, reader]);
+    await live.hold(worker, [writer, control, reader]);
     return { worker };
   }
 
