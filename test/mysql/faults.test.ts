@@ -113,6 +113,21 @@ describe.runIf(server !== undefined)("faults", () => {
     },
   );
 
+  test("a process that hangs in the middle of a commit keeps its rows for two seconds, and its work is not lost", async () => {
+    const { url } = await database();
+    const proxy = await mysqlProxy(url);
+    disposals.push(proxy.close);
+    const [hung, other] = [await open(proxy.url), await open(url)];
+    const run = await drive(hung);
+    proxy.hangNext();
+    const commit = hung.apply([turnOf(run, driving)]).catch((error: unknown) => error);
+    await expect.poll(() => proxy.cuts).toBe(1);
+    const hungMs = performance.now();
+    await expect.poll(() => other.reclaimRun(run).catch(() => null), { timeout: 10_000 }).not.toBeNull();
+    expect(performance.now() - hungMs).toBeGreaterThan(1000);
+    expect(await commit).toMatchObject({ outcome: "unknown", transient: true });
+  });
+
   test("cut-off commits neither lose nor repeat anything that workflows see", { timeout: 60_000 }, async () => {
     const { url } = await database();
     const proxy = await mysqlProxy(url);
