@@ -3,6 +3,7 @@ import { launch, workflow, type Backend, type Engine, type Handle, type Logger }
 
 const stepCount = 6;
 const stepMs = 15;
+const openMax = 100;
 
 export interface FailoverWork {
   /** Resolves when so many more runs have completed. */
@@ -87,6 +88,8 @@ export async function failoverWork(backends: readonly [Backend, Backend], leaseM
     for (let n = 0; !isOver; n += 1) {
       ends.push(follow(`run ${n}`, n));
       await pause(5);
+      // While nothing moves, enough are waiting.
+      while (!isOver && ends.length - completed - lost.length > openMax) await pause(5);
     }
   })();
 

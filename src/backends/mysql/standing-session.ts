@@ -7,6 +7,8 @@ import type { Source } from "./source.js";
 export interface StandingSession {
   /** The connection, if it is there. */
   current(): Session | undefined;
+  /** The connection, opened if need be. */
+  ready(): Promise<Session>;
   ask(statements: readonly string[]): Promise<readonly Answer[]>;
   close(): void;
 }
@@ -61,6 +63,7 @@ export function standingSession({ source, runtime, isNeeded, onOpen }: StandingS
 
   return {
     current,
+    ready,
     ask: async (statements) => (await ready()).run(statements, answerMaxMs),
     close() {
       isClosed = true;
