@@ -104,9 +104,12 @@ export async function makePlace(copied?: string): Promise<MariadbPlace> {
     for (const path of [folder, data]) chownSync(path, uid, gid);
   }
   const run = (program: string, args: readonly string[]): void =>
-    void execFileSync(binary(program) ?? program, ["--no-defaults", ...asUser, ...args], { stdio: "pipe" });
+    void execFileSync(binary(program) ?? program, ["--no-defaults", ...asUser, temporary(folder), ...args], { stdio: "pipe" });
   return { folder, data, port: await freePort(), run };
 }
+
+/** Of its own: a server that starts removes the temporary tables of others from where it keeps its own. */
+const temporary = (folder: string): string => `--tmpdir=${folder}`;
 
 const isRoot = process.getuid?.() === 0;
 const asUser = isRoot ? ["--user=mysql"] : [];
@@ -122,7 +125,7 @@ export async function serveFrom(place: MariadbPlace, settings: readonly string[]
   );
   const log = join(folder, "log");
   const where = [`--datadir=${data}`, `--socket=${join(folder, "socket")}`, `--port=${port}`, `--init-file=${init}`];
-  const args = [...options, ...asUser, ...settings, ...where];
+  const args = [...options, ...asUser, temporary(folder), ...settings, ...where];
   let child: ChildProcess | undefined;
   const endWithUs = (): void => void child?.kill("SIGKILL");
 

@@ -56,6 +56,8 @@ export class Session {
   async prepare(settings: readonly string[]): Promise<readonly Row[]> {
     const direct = (await this.#ask("SELECT CONNECTION_ID(), @@max_allowed_packet", 1))[0]?.rows[0] ?? [];
     const [, isClustered] = (await this.#ask("SHOW VARIABLES LIKE 'wsrep_on'", 1))[0]?.rows[0] ?? [];
+    // What any node has acknowledged is seen here: of two connections through a proxy, the one that reads may go to another node than the one that claimed.
+    if (isClustered === "ON") await this.#ask("SET SESSION wsrep_sync_wait=1", 1);
     this.hasTellingLocks = Number(direct[0]) === this.#connection.threadId && isClustered !== "ON";
     this.#bytesMax = Number(direct[1]) - 1024;
     try {
