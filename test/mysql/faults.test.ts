@@ -218,6 +218,35 @@ describe.runIf(server !== undefined)("faults", () => {
     await server.execute(`DROP USER ${user}@'%'`);
   });
 
+  test("a server that takes no writes any more is left for whoever answers at its address", async () => {
+    const { url, name } = await database();
+    await (await open(url)).close();
+    const user = `writer_${name}`.slice(0, 30);
+    await server.execute(`CREATE OR REPLACE USER ${user}@'%'`, `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO ${user}@'%'`);
+    const location = Object.assign(new URL(url), { username: user, password: "" });
+    const store = await open(location.href);
+    const run = await drive(store);
+    const connections = async (): Promise<ReadonlySet<unknown>> =>
+      new Set((await server.execute(`SELECT ID AS id FROM information_schema.processlist WHERE user = '${user}'`)).map(({ id }) => id));
+    const before = await connections();
+    expect(before.size).toBeGreaterThanOrEqual(2);
+    await server.execute("SET GLOBAL read_only = 1");
+    try {
+      await expect(store.apply([turnOf(run, driving)])).rejects.toMatchObject({
+        code: "backend_readonly",
+        outcome: "none",
+        transient: true,
+      });
+      await expect(store.renewLease({ worker: run.worker, leaseMs: 1000 })).rejects.toMatchObject({ code: "backend_readonly" });
+    } finally {
+      await server.execute("SET GLOBAL read_only = 0");
+    }
+    expect(await store.apply([turnOf(run, driving)])).toMatchObject([{ status: "committed" }]);
+    expect(await store.renewLease({ worker: run.worker, leaseMs: 1000 })).toBe(true);
+    const after = await connections();
+    expect([...before].filter((id) => after.has(id))).toEqual([]);
+  });
+
   test("a row that is too large for the server is refused by itself, before it is sent", async () => {
     const { url } = await database();
     const before = Number((await server.execute("SELECT @@GLOBAL.max_allowed_packet AS bytes"))[0]?.["bytes"]);

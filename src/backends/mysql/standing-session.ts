@@ -1,4 +1,5 @@
 import type { Runtime, TimerHandle } from "../../platform/runtime.js";
+import { isDisconnect } from "./failure.js";
 import { closed, gate } from "./lanes.js";
 import type { Answer, Session } from "./session.js";
 import type { Source } from "./source.js";
@@ -64,7 +65,15 @@ export function standingSession({ source, runtime, isNeeded, onOpen }: StandingS
   return {
     current,
     ready,
-    ask: async (statements) => (await ready()).run(statements, answerMaxMs),
+    async ask(statements) {
+      const session = await ready();
+      try {
+        return await session.run(statements, answerMaxMs);
+      } catch (error) {
+        if (isDisconnect(error)) session.destroy();
+        throw error;
+      }
+    },
     close() {
       isClosed = true;
       timer?.cancel();
