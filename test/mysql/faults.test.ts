@@ -113,6 +113,21 @@ describe.runIf(server !== undefined)("faults", () => {
     },
   );
 
+  test("a process that hangs in the middle of a commit keeps its rows for two seconds, and its work is not lost", async () => {
+    const { url } = await database();
+    const proxy = await mysqlProxy(url);
+    disposals.push(proxy.close);
+    const [hung, other] = [await open(proxy.url), await open(url)];
+    const run = await drive(hung);
+    proxy.hangNext();
+    const commit = hung.apply([turnOf(run, driving)]).catch((error: unknown) => error);
+    await expect.poll(() => proxy.cuts).toBe(1);
+    const hungMs = performance.now();
+    await expect.poll(() => other.reclaimRun(run).catch(() => null), { timeout: 10_000 }).not.toBeNull();
+    expect(performance.now() - hungMs).toBeGreaterThan(1000);
+    expect(await commit).toMatchObject({ outcome: "unknown", transient: true });
+  });
+
   test("cut-off commits neither lose nor repeat anything that workflows see", { timeout: 60_000 }, async () => {
     const { url } = await database();
     const proxy = await mysqlProxy(url);
@@ -232,6 +247,35 @@ describe.runIf(server !== undefined)("faults", () => {
     const run = await drive(store);
     expect(await store.apply([turnOf(run, idle())])).toMatchObject([{ status: "committed", owned: false }]);
     await server.execute(`DROP USER ${user}@'%'`);
+  });
+
+  test("a server that takes no writes any more is left for whoever answers at its address", async () => {
+    const { url, name } = await database();
+    await (await open(url)).close();
+    const user = `writer_${name}`.slice(0, 30);
+    await server.execute(`CREATE OR REPLACE USER ${user}@'%'`, `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO ${user}@'%'`);
+    const location = Object.assign(new URL(url), { username: user, password: "" });
+    const store = await open(location.href);
+    const run = await drive(store);
+    const connections = async (): Promise<ReadonlySet<unknown>> =>
+      new Set((await server.execute(`SELECT ID AS id FROM information_schema.processlist WHERE user = '${user}'`)).map(({ id }) => id));
+    const before = await connections();
+    expect(before.size).toBeGreaterThanOrEqual(2);
+    await server.execute("SET GLOBAL read_only = 1");
+    try {
+      await expect(store.apply([turnOf(run, driving)])).rejects.toMatchObject({
+        code: "backend_readonly",
+        outcome: "none",
+        transient: true,
+      });
+      await expect(store.renewLease({ worker: run.worker, leaseMs: 1000 })).rejects.toMatchObject({ code: "backend_readonly" });
+    } finally {
+      await server.execute("SET GLOBAL read_only = 0");
+    }
+    expect(await store.apply([turnOf(run, driving)])).toMatchObject([{ status: "committed" }]);
+    expect(await store.renewLease({ worker: run.worker, leaseMs: 1000 })).toBe(true);
+    const after = await connections();
+    expect([...before].filter((id) => after.has(id))).toEqual([]);
   });
 
   test("a row that is too large for the server is refused by itself, before it is sent", async () => {

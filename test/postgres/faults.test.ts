@@ -48,6 +48,24 @@ async function open(schema: string): Promise<Store> {
   return store;
 }
 
+test("the tables and a worker's key survive a crash of the server in the next moment", { timeout: 30_000 }, async () => {
+  const schema = server.schema();
+  const [store, peer] = [await open(schema), await open(schema)];
+  const crash = (): void => {
+    server.own?.stop("immediate");
+    server.own?.start();
+  };
+  crash();
+  const keys = new Set<number>();
+  for (let round = 0; round < 3; round += 1) {
+    const one = await until("the server", () => store.registerWorker({ workerId: `one ${round}`, leaseMs: hourMs }).catch(() => null));
+    crash();
+    const other = await until("the server", () => peer.registerWorker({ workerId: `other ${round}`, leaseMs: hourMs }).catch(() => null));
+    keys.add(one.worker).add(other.worker);
+  }
+  expect(keys.size).toBe(6);
+});
+
 test("somebody who holds a run's row holds up that run alone", async () => {
   const schema = server.schema();
   const store = await open(schema);

@@ -52,12 +52,13 @@ export class Lanes {
         this.#release(session);
         return result;
       } catch (error) {
-        const isLost = session.isLost || isDisconnect(error);
+        const isCut = session.isLost;
+        const isLost = isCut || isDisconnect(error);
         await this.#giveUp(session, isLost);
         const failure = isLost || isCollision(error) || isDriverError(error) ? toStoreFailure(error, sent, source.mask) : error;
         const mayRetry = failure instanceof StoreFailure && failure.outcome === "none" && (isLost || isCollision(error)) && !this.#closed;
         if (!mayRetry || tries >= triesMax || runtime.monotonicMs() > endMs) throw failure;
-        if (!isLost) await pause(runtime, Math.min(50, 2 ** tries) * (0.5 + runtime.random()));
+        if (!isCut) await pause(runtime, Math.min(50, 2 ** tries) * (0.5 + runtime.random()));
       }
     }
   }

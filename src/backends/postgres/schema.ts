@@ -1,5 +1,23 @@
+import { PerdureError } from "../../errors.js";
 import { applyFunctions } from "./apply-functions.js";
 import { workerFunctions } from "./worker-functions.js";
+
+/** What is decided when the tables are made, and holds from then on: the tables themselves are its record. */
+export interface TableLayout {
+  /** 1: history is one table. */
+  readonly historyPartitions: number;
+}
+
+const partitionsMax = 256;
+
+/** @throws PerdureError `invalid_argument` */
+export function checkHistoryPartitions(count: unknown): number {
+  if (Number.isInteger(count) && (count as number) >= 1 && (count as number) <= partitionsMax) return count as number;
+  throw new PerdureError(
+    "invalid_argument",
+    `The option historyPartitions of postgres() is ${JSON.stringify(count)}. Give a whole number from 1 (not partitioned) to ${partitionsMax}.`,
+  );
+}
 
 export interface Migration {
   readonly version: number;
@@ -7,7 +25,7 @@ export interface Migration {
   /** The oldest version of the tables that code must know in order to work with them after this step. Additive steps leave it as it was. */
   readonly oldestReader: number;
   /** @param schema quoted */
-  readonly sql: (schema: string) => string;
+  readonly sql: (schema: string, layout: TableLayout) => string;
 }
 
 /**
@@ -26,7 +44,8 @@ export const migrations: readonly Migration[] = [
     version: 1,
     title: "runs, their histories and inboxes, tasks, workers",
     oldestReader: 1,
-    sql: (schema) => runTables(schema) + otherTables(schema) + applyFunctions(schema) + workerFunctions(schema),
+    sql: (schema, layout) =>
+      runTables(schema) + historyTable(schema, layout) + otherTables(schema) + applyFunctions(schema) + workerFunctions(schema),
   },
 ];
 
@@ -81,7 +100,8 @@ CREATE TABLE ${s}.run_fact (
 
 `;
 
-const otherTables = (s: string): string => `
+/** By hash of the run: all lines of a run are in one partition, and whatever reads or writes them names the run. */
+const historyTable = (s: string, { historyPartitions: count }: TableLayout): string => `
 CREATE TABLE ${s}.history (
   run bigint NOT NULL,
   seq integer NOT NULL,
@@ -90,8 +110,13 @@ CREATE TABLE ${s}.history (
   payload text,
   payload_bytes bytea,
   PRIMARY KEY (run, seq)
-);
+)${count > 1 ? " PARTITION BY HASH (run)" : ""};
+${Array.from({ length: count > 1 ? count : 0 }, (_, part) => partition(s, count, part)).join("")}`;
 
+const partition = (s: string, count: number, part: number): string =>
+  `CREATE TABLE ${s}.history_${part} PARTITION OF ${s}.history FOR VALUES WITH (MODULUS ${count}, REMAINDER ${part});\n`;
+
+const otherTables = (s: string): string => `
 -- What no turn has taken yet. A chain is the runs that continue one another, named by the key of its first run.
 -- kind: 0 start, 1 message, 2 activity completed, 3 activity failed, 4 cancel.
 CREATE TABLE ${s}.inbox (

@@ -9,7 +9,7 @@ import { toStoreFailure, type Mask } from "./failure.js";
 import { createHints, type Hints } from "./hints.js";
 import { Link } from "./link.js";
 import { liveness, type Liveness, type Seen } from "./liveness.js";
-import { prepareDatabase } from "./migrate.js";
+import { prepareDatabase, type TableOptions } from "./migrate.js";
 import { indexForm, lockClassOf } from "./names.js";
 import { findRuns, listRuns, loadInboxes } from "./queries.js";
 import { openSession, type Session } from "./session.js";
@@ -18,17 +18,15 @@ import { claimedRunOf, claimedTaskOf, lineOf } from "./values.js";
 
 export const connectionsPerStore = 3;
 
-export interface PostgresStoreOptions {
+export interface PostgresStoreOptions extends TableOptions {
   readonly source: string | PostgresPool;
   readonly applicationName: string;
-  readonly schema: string;
-  readonly mayMigrate: boolean;
   readonly mask: Mask;
 }
 
 /** Opens a store: checks the server, brings the tables up to date, and makes its connections. */
 export async function openPostgresStore(runtime: Runtime, options: PostgresStoreOptions): Promise<Store> {
-  const { source, applicationName, schema, mayMigrate, mask } = options;
+  const { source, applicationName, schema, mask } = options;
   const statements = statementsOf(schema);
   const clock = databaseClock(runtime, async () => (await reader.rows<[number]>(statements.time, [], "read"))[0]?.[0] ?? 0);
   const live = liveness(lockClassOf(schema));
@@ -65,7 +63,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
 
   try {
     const { client } = await reader.session();
-    await prepareDatabase(client, schema, mayMigrate);
+    await prepareDatabase(client, options);
     await Promise.all([writer.session(), control.session()]);
     // The quickest answer of several says most.
     for (let sample = 0; sample < 3; sample += 1) await clock.measure();
@@ -132,12 +130,13 @@ class PostgresStore implements Store {
 
   async registerWorker({ workerId, leaseMs }: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
     const { control, statements, live, writer, reader } = this.#parts;
-    const { isPooled } = await control.session();
+    // By the connection whose commits are durable: a key that the server forgot in a crash would be given to another worker as well.
+    const { isPooled } = await writer.session();
     const values = [workerId, leaseMs, !isPooled, live.lockClass];
-    const [row] = await control.rows<[number]>(statements.register, values, "write");
+    const [row] = await writer.rows<[number]>(statements.register, values, "write");
     const worker = row?.[0] ?? 0;
     // On every connection of the process: then the loss of one of them is no death.
-    await live.hold(worker, [control, writer, reader]);
+    await live.hold(worker, [writer, control, reader]);
     return { worker };
   }
 
