@@ -1,7 +1,8 @@
-import type { NewRun, RunKey, WorkerKey } from "../../backend/index.js";
+import type { NewRun, RunKey, RunTarget, WorkerKey } from "../../backend/index.js";
 import type { SqliteConnection } from "./driver.js";
-import { rowColumns } from "./run-row.js";
-import type { RunRow, RunTarget } from "./run-row.js";
+import type { Names } from "./names.js";
+import { newestOfChain, rowColumns } from "./run-row.js";
+import type { RunRow } from "./run-row.js";
 
 /** A turn as the conditional updates want it: what must still be so, and what is so afterwards. */
 export interface Step {
@@ -15,8 +16,11 @@ export interface Step {
 
 /** The rows of runs: what decides, and every write. */
 export interface RunTable {
-  /** False if the workflow id or the run id is taken. */
-  insertFact(key: RunKey, run: NewRun, createdAt: number): boolean;
+  /** False if this generation of the workflow id, or the run id, is taken. */
+  insertFact(key: RunKey, run: NewRun, generation: number, createdAt: number): boolean;
+  /** Which run of its workflow id it is, from 1. */
+  generationOf(key: RunKey): number;
+  runIdOf(key: RunKey): string;
   insert(row: RunRow): void;
 
   // The usual turns: the driver goes on, gives the run up, or ends it. False: nothing was written, read the row.
@@ -42,12 +46,18 @@ export interface RunTable {
 const usual = `key = ? AND epoch = ? AND last_seq = ? AND inbox_count = ?
   AND owner IS NOT NULL AND status = 0 AND crash_count = 0 AND park_count = 0`;
 
-export function runTable(connection: SqliteConnection): RunTable {
+export function runTable(connection: SqliteConnection, names: Names): RunTable {
   const insertFact =
-    connection.prepare(`INSERT INTO run_fact (key, workflow_id, generation, run_id, version, engine_version, input_hash, created_at, deadline_at)
-    VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
+    connection.prepare(`INSERT INTO run_fact (key, workflow_id, generation, run_id, name, version, engine_version, input_hash, created_at,
+    deadline_at, parent_run_id, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
+  const place = connection.prepare("SELECT generation, run_id AS runId FROM run_fact WHERE key = ?");
+  const placeOf = (key: RunKey): { readonly generation: number; readonly runId: string } => {
+    const found = place.get<{ generation: number; runId: string }>([key]);
+    if (found === undefined) throw new Error(`The run ${key} lacks its facts.`);
+    return found;
+  };
   const insert =
-    connection.prepare(`INSERT INTO run (key, chain, name, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, ended_at, park_reason)
+    connection.prepare(`INSERT INTO run (key, chain, route, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, ended_at, park_reason)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
   // None of its columns is in an index or the condition of one.
   const advance = connection.prepare(`UPDATE run SET last_seq = ?, inbox_seen = ? WHERE ${usual}`);
@@ -65,12 +75,34 @@ export function runTable(connection: SqliteConnection): RunTable {
   const byWorkflowId = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS r ON r.key = f.key
     WHERE f.workflow_id = ? ORDER BY f.generation DESC LIMIT 1`);
   const byRunId = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS r ON r.key = f.key WHERE f.run_id = ?`);
+  const byChainOf = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS c ON c.key = f.key
+    JOIN run AS r ON r.key = ${newestOfChain} WHERE f.run_id = ?`);
 
   return {
-    insertFact: (key, { workflowId, runId, version, engineVersion, inputHash, deadlineAt }, createdAt) =>
-      insertFact.run([key, workflowId, runId, version, engineVersion, inputHash, createdAt, deadlineAt]) === 1,
-    insert({ key, chain, name, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason }) {
-      insert.run([key, chain, name, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason]);
+    insertFact(key, run, generation, createdAt) {
+      const { workflowId, runId, version, engineVersion, inputHash, deadlineAt, parentRunId, options } = run;
+      const name = names.ensure(run.name);
+      return (
+        insertFact.run([
+          key,
+          workflowId,
+          generation,
+          runId,
+          name,
+          version,
+          engineVersion,
+          inputHash,
+          createdAt,
+          deadlineAt,
+          parentRunId,
+          options,
+        ]) === 1
+      );
+    },
+    generationOf: (key) => placeOf(key).generation,
+    runIdOf: (key) => placeOf(key).runId,
+    insert({ key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason }) {
+      insert.run([key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason]);
     },
     advance: ({ key, epoch, lastSeq, newLastSeq, inboxSeen }) => advance.run([newLastSeq, inboxSeen, key, epoch, lastSeq, inboxSeen]) === 1,
     rest: ({ key, epoch, lastSeq, newLastSeq, inboxSeen }, dueAt) =>
@@ -86,6 +118,9 @@ export function runTable(connection: SqliteConnection): RunTable {
       save.run([status, owner, ...counts, endedAt, parkReason, row.key]);
     },
     byKey: (key) => byKey.get<RunRow>([key]),
-    find: (target) => ("runId" in target ? byRunId.get<RunRow>([target.runId]) : byWorkflowId.get<RunRow>([target.workflowId])),
+    find(target) {
+      if ("workflowId" in target) return byWorkflowId.get<RunRow>([target.workflowId]);
+      return "runId" in target ? byRunId.get<RunRow>([target.runId]) : byChainOf.get<RunRow>([target.chainOf]);
+    },
   };
 }

@@ -1,5 +1,11 @@
 import type { WorkerKey } from "../../backend/index.js";
+import { attributeTable } from "./attribute-table.js";
+import type { AttributeTable } from "./attribute-table.js";
+import { chunkTable } from "./chunk-table.js";
+import type { ChunkTable } from "./chunk-table.js";
 import type { SqliteConnection } from "./driver.js";
+import { entryTable } from "./entry-table.js";
+import type { EntryTable } from "./entry-table.js";
 import { historyTable } from "./history-table.js";
 import type { HistoryTable } from "./history-table.js";
 import { inboxTable } from "./inbox-table.js";
@@ -28,6 +34,9 @@ export interface Tables {
   readonly queue: RunQueue;
   readonly history: HistoryTable;
   readonly inbox: InboxTable;
+  readonly entries: EntryTable;
+  readonly chunks: ChunkTable;
+  readonly attributes: AttributeTable;
   readonly tasks: TaskTable;
   readonly workers: WorkerTable;
 }
@@ -37,11 +46,14 @@ export function prepareTables(connection: SqliteConnection): Tables {
   return {
     keys: keySource(connection),
     names,
-    runs: runTable(connection),
+    runs: runTable(connection, names),
     records: runRecords(connection, names),
     queue: runQueue(connection),
     history: historyTable(connection),
     inbox: inboxTable(connection),
+    entries: entryTable(connection),
+    chunks: chunkTable(connection),
+    attributes: attributeTable(connection),
     tasks: taskTable(connection, names),
     workers: workerTable(connection),
   };
