@@ -38,6 +38,6 @@ export const rowColumns = `r.key, r.chain, r.route, r.status, r.owner, r.epoch, 
 export const isSuspect = (row: RunRow): boolean => row.crashCount >= suspectCrashCount;
 export const isOpenRow = (row: RunRow): boolean => row.status <= parkedStatus;
 
-/** From a run `c`: the key of the newest run of its chain. Followers only are in the index, and so perhaps none. */
-export const newestOfChain = `coalesce(
-  (SELECT n.key FROM run AS n INDEXED BY run_follower WHERE n.chain = c.chain AND n.chain <> n.key ORDER BY n.key DESC LIMIT 1), c.chain)`;
+/** From a run `c`: the key of the newest run of its chain. Only followers are in the index, and there may be none. */
+export const newestOfChain =
+  "coalesce((SELECT max(n.key) FROM run AS n INDEXED BY run_follower WHERE n.chain = c.chain AND n.chain <> n.key), c.chain)";

@@ -1,6 +1,5 @@
-import type { NewRun, RunKey, RunTarget, WorkerKey } from "../../backend/index.js";
+import type { RunKey, RunTarget, WorkerKey } from "../../backend/index.js";
 import type { SqliteConnection } from "./driver.js";
-import type { Names } from "./names.js";
 import { newestOfChain, rowColumns } from "./run-row.js";
 import type { RunRow } from "./run-row.js";
 
@@ -14,13 +13,8 @@ export interface Step {
   readonly inboxSeen: number;
 }
 
-/** The rows of runs: what decides, and every write. */
+/** The part of runs that changes: what decides, and every write. */
 export interface RunTable {
-  /** False if this generation of the workflow id, or the run id, is taken. */
-  insertFact(key: RunKey, run: NewRun, generation: number, createdAt: number): boolean;
-  /** Which run of its workflow id it is, from 1. */
-  generationOf(key: RunKey): number;
-  runIdOf(key: RunKey): string;
   insert(row: RunRow): void;
 
   // The usual turns: the driver goes on, gives the run up, or ends it. False: nothing was written, read the row.
@@ -46,16 +40,7 @@ export interface RunTable {
 const usual = `key = ? AND epoch = ? AND last_seq = ? AND inbox_count = ?
   AND owner IS NOT NULL AND status = 0 AND crash_count = 0 AND park_count = 0`;
 
-export function runTable(connection: SqliteConnection, names: Names): RunTable {
-  const insertFact =
-    connection.prepare(`INSERT INTO run_fact (key, workflow_id, generation, run_id, name, version, engine_version, input_hash, created_at,
-    deadline_at, parent_run_id, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
-  const place = connection.prepare("SELECT generation, run_id AS runId FROM run_fact WHERE key = ?");
-  const placeOf = (key: RunKey): { readonly generation: number; readonly runId: string } => {
-    const found = place.get<{ generation: number; runId: string }>([key]);
-    if (found === undefined) throw new Error(`The run ${key} lacks its facts.`);
-    return found;
-  };
+export function runTable(connection: SqliteConnection): RunTable {
   const insert =
     connection.prepare(`INSERT INTO run (key, chain, route, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, ended_at, park_reason)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
@@ -79,28 +64,6 @@ export function runTable(connection: SqliteConnection, names: Names): RunTable {
     JOIN run AS r ON r.key = ${newestOfChain} WHERE f.run_id = ?`);
 
   return {
-    insertFact(key, run, generation, createdAt) {
-      const { workflowId, runId, version, engineVersion, inputHash, deadlineAt, parentRunId, options } = run;
-      const name = names.ensure(run.name);
-      return (
-        insertFact.run([
-          key,
-          workflowId,
-          generation,
-          runId,
-          name,
-          version,
-          engineVersion,
-          inputHash,
-          createdAt,
-          deadlineAt,
-          parentRunId,
-          options,
-        ]) === 1
-      );
-    },
-    generationOf: (key) => placeOf(key).generation,
-    runIdOf: (key) => placeOf(key).runId,
     insert({ key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason }) {
       insert.run([key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason]);
     },

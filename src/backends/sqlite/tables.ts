@@ -6,6 +6,8 @@ import type { ChunkTable } from "./chunk-table.js";
 import type { SqliteConnection } from "./driver.js";
 import { entryTable } from "./entry-table.js";
 import type { EntryTable } from "./entry-table.js";
+import { factTable } from "./fact-table.js";
+import type { FactTable } from "./fact-table.js";
 import { historyTable } from "./history-table.js";
 import type { HistoryTable } from "./history-table.js";
 import { inboxTable } from "./inbox-table.js";
@@ -29,6 +31,7 @@ import type { WorkerTable } from "./worker-table.js";
 export interface Tables {
   readonly keys: KeySource;
   readonly names: Names;
+  readonly facts: FactTable;
   readonly runs: RunTable;
   readonly records: RunRecords;
   readonly queue: RunQueue;
@@ -46,7 +49,8 @@ export function prepareTables(connection: SqliteConnection): Tables {
   return {
     keys: keySource(connection),
     names,
-    runs: runTable(connection, names),
+    facts: factTable(connection, names),
+    runs: runTable(connection),
     records: runRecords(connection, names),
     queue: runQueue(connection),
     history: historyTable(connection),

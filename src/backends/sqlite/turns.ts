@@ -31,10 +31,10 @@ const inputItem = (payload: Payload): InboxItem => ({ kind: "start", name: "", c
 export function applyStart(work: Work, operation: StartOperation): StartOutcome {
   const { run, eager, messages } = operation;
   const key = work.keys.next("run");
-  if (!work.runs.insertFact(key, run, 1, work.now)) {
+  if (!work.facts.insert(key, run, 1, work.now)) {
     const obstacle = clearAway(work, operation);
     if ("run" in obstacle) return { status: "exists", run: obstacle.run };
-    if (!work.runs.insertFact(key, run, obstacle.generation, work.now)) throw refused(run);
+    if (!work.facts.insert(key, run, obstacle.generation, work.now)) throw refused(run);
   }
 
   const row = firstRow(work, operation, key);
@@ -62,7 +62,7 @@ function clearAway(work: Work, { run, reuse, terminates }: StartOperation): { re
     const hasFailed = newest.status === "failed" || newest.status === "cancelled" || newest.status === "terminated";
     if (reuse !== "always" && !(reuse === "after_failure" && hasFailed)) return { run: newest };
   }
-  return { generation: work.runs.generationOf(newest.key) + 1 };
+  return { generation: work.facts.generationOf(newest.key) + 1 };
 }
 
 const refused = ({ runId }: NewRun): Error => new Error(`The run ${runId} is refused although nothing is in its way.`);
@@ -207,7 +207,7 @@ function queueTasks(work: Work, run: RunKey, tasks: readonly NewTask[], { isNew 
 /** Lets another run go on in the place of one that has just been closed; returns it if it belongs to its owner at once. */
 function continueChain(work: Work, row: RunRow, next: Continued, owner: RunRow["owner"]): ClaimedRun | null {
   const key = work.keys.next("run");
-  if (!work.runs.insertFact(key, next.run, work.runs.generationOf(row.key) + 1, work.now)) throw refused(next.run);
+  if (!work.facts.insert(key, next.run, work.facts.generationOf(row.key) + 1, work.now)) throw refused(next.run);
   const follower = newRow({
     key,
     chain: row.chain,
@@ -227,7 +227,7 @@ export function applyTerminate(work: Work, { target, termination }: TerminateOpe
   if (row === undefined) return { status: "not_found" };
   if (!isOpenRow(row)) return { status: "not_running" };
   terminateRun(work, row, termination);
-  return { status: "terminated", key: row.key, runId: work.runs.runIdOf(row.key) };
+  return { status: "terminated", key: row.key, runId: work.facts.runIdOf(row.key) };
 }
 
 /** Ends an open run whoever drives it: without owner, and with another last line, its driver is fenced. */
