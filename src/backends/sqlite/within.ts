@@ -9,7 +9,7 @@ import type { Operation, Outcome } from "../../backend/index.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { PerdureError } from "../../errors.js";
 import { applyAll } from "./apply.js";
-import type { SqliteConnection, SqliteDriverName } from "./driver.js";
+import type { SqliteConnection, SqliteDriverName, SqliteStatement } from "./driver.js";
 import { adoptDatabase } from "./drivers/load-driver.js";
 import { asStoreFailure } from "./failure.js";
 import { identifyFile } from "./file-identity.js";
@@ -29,11 +29,13 @@ export interface OwnFile {
  */
 export function applyWithin(file: OwnFile, now: number, transaction: unknown, operations: readonly Operation[]): readonly Outcome[] {
   for (const operation of operations) assertWellFormed(operation);
-  const connection = connectionTo(file, transaction);
+  const own = borrow(transaction);
+  const { connection } = own;
+  assertFits(own, file);
   try {
     connection.exec("SAVEPOINT perdure");
     try {
-      const tables = tablesOf(connection);
+      const tables = own.tables();
       // Whatever was known of this connection may have been rolled back since.
       tables.keys.forget();
       tables.names.forget();
@@ -52,38 +54,57 @@ export function applyWithin(file: OwnFile, now: number, transaction: unknown, op
   }
 }
 
-/** The connections of the application's that were seen so far, and what was prepared on them. Both go with the application's handle. */
-const connections = new WeakMap<object, SqliteConnection>();
-const preparedTables = new WeakMap<SqliteConnection, Tables>();
-
-function tablesOf(connection: SqliteConnection): Tables {
-  let tables = preparedTables.get(connection);
-  if (tables === undefined) preparedTables.set(connection, (tables = prepareTables(connection)));
-  return tables;
+/** A connection of the application's, and what has been prepared on it. */
+interface Borrowed {
+  readonly connection: SqliteConnection;
+  readonly databases: () => SqliteStatement;
+  readonly tables: () => Tables;
 }
 
-function connectionTo({ identity, driverName }: OwnFile, transaction: unknown): SqliteConnection {
+/** Those that were seen so far; what was prepared goes with the application's handle. */
+const borrowed = new WeakMap<object, Borrowed>();
+
+function borrow(transaction: unknown): Borrowed {
   const handle = transaction as object;
-  const connection = connections.get(handle) ?? adoptDatabase(handle);
-  connections.set(handle, connection);
+  let found = borrowed.get(handle);
+  if (found === undefined) {
+    const connection = adoptDatabase(handle);
+    const databases = once(() => connection.prepare("PRAGMA database_list"));
+    borrowed.set(handle, (found = { connection, databases, tables: once(() => prepareTables(connection)) }));
+  }
+  return found;
+}
+
+function assertFits({ connection, databases }: Borrowed, { identity, driverName }: OwnFile): void {
   if (connection.driverName !== driverName) {
     throw invalid(
       `This is a connection of ${connection.driverName}, but perdure uses ${driverName}. One process must use one SQLite library for a file: give sqlite() the option driver: "${connection.driverName}".`,
     );
   }
-  if (!connection.inTransaction)
+  if (!hasTransaction(connection))
     throw invalid("This connection has no transaction open. Begin one (BEGIN IMMEDIATE) before this call, and commit it afterwards.");
-  const found = identifyFile(mainFileOf(connection));
+  const main = databases()
+    .all<{ name: string; file: string }>()
+    .find(({ name }) => name === "main");
+  // The name of a database in memory is empty.
+  const found = identifyFile(main?.file ?? "");
   if (found?.device !== identity.device || found.inode !== identity.inode) {
     throw invalid(`This is not a connection to the file of the store, ${identity.path}. Open that file; others can be attached to it.`);
   }
-  return connection;
 }
 
-/** Empty for a database in memory. */
-function mainFileOf(connection: SqliteConnection): string {
-  const databases = connection.prepare("PRAGMA database_list").all<{ name: string; file: string }>();
-  return databases.find(({ name }) => name === "main")?.file ?? "";
+function hasTransaction(connection: SqliteConnection): boolean {
+  try {
+    return connection.inTransaction;
+  } catch {
+    // It is closed.
+    return false;
+  }
 }
 
 const invalid = (message: string): PerdureError => new PerdureError("invalid_argument", message);
+
+function once<Value extends object>(make: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => (value ??= make());
+}
