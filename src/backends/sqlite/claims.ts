@@ -6,19 +6,21 @@ type ClaimRunsOptions = Parameters<Store["claimRuns"]>[0];
 type ClaimTasksOptions = Parameters<Store["claimTasks"]>[0];
 
 /** Is there anything to claim? A read, so that a worker without work writes nothing. */
-export function hasDueRuns({ queue, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
+export function hasDueRuns({ runQueue, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
   const { limit, suspects } = options;
   return names
     .findAll(options.routes)
-    .some((route) => (limit > 0 && queue.due(route, now, 1).length > 0) || (suspects > 0 && queue.dueSuspects(route, now, 1).length > 0));
+    .some(
+      (route) => (limit > 0 && runQueue.due(route, now, 1).length > 0) || (suspects > 0 && runQueue.dueSuspects(route, now, 1).length > 0),
+    );
 }
 
 export function claimRuns(work: Work, { worker, routes, limit, suspects }: ClaimRunsOptions): readonly ClaimedRun[] {
   if (!work.isAlive(worker)) return [];
   const ids = work.names.findAll(routes);
   const keys = [
-    ...longestDue(ids, limit, (route, count) => work.queue.due(route, work.now, count)),
-    ...longestDue(ids, suspects, (route, count) => work.queue.dueSuspects(route, work.now, count)),
+    ...longestDue(ids, limit, (route, count) => work.runQueue.due(route, work.now, count)),
+    ...longestDue(ids, suspects, (route, count) => work.runQueue.dueSuspects(route, work.now, count)),
   ];
   return keys.flatMap((key) => {
     work.runs.take(key, worker);
@@ -26,23 +28,23 @@ export function claimRuns(work: Work, { worker, routes, limit, suspects }: Claim
   });
 }
 
-export const nextRunDueAt = ({ queue, names }: Tables, routes: readonly string[], now: number): number | null =>
-  earliest(names.findAll(routes).map((route) => queue.nextDueAt(route, now)));
+export const nextRunDueAt = ({ runQueue, names }: Tables, routes: readonly string[], now: number): number | null =>
+  earliest(names.findAll(routes).map((route) => runQueue.nextDueAt(route, now)));
 
-export function hasDueTasks({ tasks, names }: Tables, options: ClaimTasksOptions, now: number): boolean {
-  return options.limit > 0 && names.findAll(options.routes).some((route) => tasks.due(route, now, 1).length > 0);
+export function hasDueTasks({ taskQueue, names }: Tables, options: ClaimTasksOptions, now: number): boolean {
+  return options.limit > 0 && names.findAll(options.routes).some((route) => taskQueue.due(route, now, 1).length > 0);
 }
 
 export function claimTasks(work: Work, { worker, routes, limit }: ClaimTasksOptions): readonly ClaimedTask[] {
   if (!work.isAlive(worker)) return [];
-  return longestDue(work.names.findAll(routes), limit, (route, count) => work.tasks.due(route, work.now, count)).flatMap((key) => {
-    work.tasks.take(key, worker, work.now);
-    return work.tasks.claimed(key) ?? [];
+  return longestDue(work.names.findAll(routes), limit, (route, count) => work.taskQueue.due(route, work.now, count)).flatMap((key) => {
+    work.taskQueue.take(key, worker, work.now);
+    return work.taskQueue.claimed(key) ?? [];
   });
 }
 
-export const nextTaskDueAt = ({ tasks, names }: Tables, routes: readonly string[], now: number): number | null =>
-  earliest(names.findAll(routes).map((route) => tasks.nextDueAt(route, now)));
+export const nextTaskDueAt = ({ taskQueue, names }: Tables, routes: readonly string[], now: number): number | null =>
+  earliest(names.findAll(routes).map((route) => taskQueue.nextDueAt(route, now)));
 
 export function reclaimRun(work: Work, { worker, key, epoch }: Parameters<Store["reclaimRun"]>[0]): ClaimedRun | null {
   const row = work.runs.byKey(key);
@@ -56,7 +58,7 @@ export function reclaimRun(work: Work, { worker, key, epoch }: Parameters<Store[
 export function retryParked(work: Work, routes: readonly string[]): number {
   let retried = 0;
   for (const route of work.names.findAll(routes)) {
-    for (const row of work.queue.parked(route)) {
+    for (const row of work.runQueue.parked(route)) {
       const isDue = row.dueAt !== null && row.dueAt <= work.now;
       if (isDue || isPoisoned(row.parkReason)) continue;
       work.runs.setDueAt(row.key, work.now);

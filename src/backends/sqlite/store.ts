@@ -165,7 +165,7 @@ export class SqliteStore implements Store {
   }
 
   inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
-    return this.#database.read(({ queue, tasks }) => ({ runs: queue.owned(worker), tasks: tasks.owned(worker) }));
+    return this.#database.read(({ runQueue, taskQueue }) => ({ runs: runQueue.owned(worker), tasks: taskQueue.owned(worker) }));
   }
 
   async release(options: Parameters<Store["release"]>[0]): Promise<void> {

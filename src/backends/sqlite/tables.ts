@@ -22,6 +22,8 @@ import { runRecords } from "./run-records.js";
 import type { RunRecords } from "./run-records.js";
 import { runTable } from "./run-table.js";
 import type { RunTable } from "./run-table.js";
+import { taskQueue } from "./task-queue.js";
+import type { TaskQueue } from "./task-queue.js";
 import { taskTable } from "./task-table.js";
 import type { TaskTable } from "./task-table.js";
 import { workerTable } from "./worker-table.js";
@@ -34,13 +36,14 @@ export interface Tables {
   readonly facts: FactTable;
   readonly runs: RunTable;
   readonly records: RunRecords;
-  readonly queue: RunQueue;
+  readonly runQueue: RunQueue;
   readonly history: HistoryTable;
   readonly inbox: InboxTable;
   readonly entries: EntryTable;
   readonly chunks: ChunkTable;
   readonly attributes: AttributeTable;
   readonly tasks: TaskTable;
+  readonly taskQueue: TaskQueue;
   readonly workers: WorkerTable;
 }
 
@@ -52,13 +55,14 @@ export function prepareTables(connection: SqliteConnection): Tables {
     facts: factTable(connection, names),
     runs: runTable(connection),
     records: runRecords(connection, names),
-    queue: runQueue(connection),
+    runQueue: runQueue(connection),
     history: historyTable(connection),
     inbox: inboxTable(connection),
     entries: entryTable(connection),
     chunks: chunkTable(connection),
     attributes: attributeTable(connection),
     tasks: taskTable(connection, names),
+    taskQueue: taskQueue(connection, names),
     workers: workerTable(connection),
   };
 }

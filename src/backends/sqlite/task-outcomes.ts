@@ -46,17 +46,17 @@ export function applyTouchTask(work: Work, operation: TouchTaskOperation): Touch
   if (task === undefined) return { status: "gone" };
   work.tasks.touch(task.key, work.now, operation.details);
   if (operation.detach) work.tasks.detach(task.key);
-  return { status: "touched", cancelRequested: task.cancelRequested !== 0 };
+  return { status: "touched", cancelRequested: work.tasks.isCancelRequested(task.key) };
 }
 
 /** How many tasks expire in one transaction: a few milliseconds. */
 export const expiredMax = 200;
 
-export const hasExpiredTasks = ({ tasks }: Tables, now: number): boolean => tasks.expired(now, 1).length > 0;
+export const hasExpiredTasks = ({ taskQueue }: Tables, now: number): boolean => taskQueue.expired(now, 1).length > 0;
 
 /** Removes the tasks that are overdue, at most `expiredMax`, and tells their runs. */
 export function expireTasks(work: Work): number {
-  const overdue = work.tasks.expired(work.now, expiredMax);
+  const overdue = work.taskQueue.expired(work.now, expiredMax);
   for (const task of overdue.toSorted((a, b) => a.key - b.key)) {
     const row = runOf(work, task);
     const { command, attempt, details } = task;
