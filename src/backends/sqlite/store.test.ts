@@ -264,7 +264,7 @@ describe("a file that fails", () => {
     isFull = true;
     const calls = ["first", "second", "first"].map((name) => store.apply([newRun({ name })]));
     expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
-    const { runs } = await store.claimRuns({ worker, names: ["first", "second"], limit: 10, suspects: 0 });
+    const { runs } = await store.claimRuns({ worker, routes: ["first", "second"], limit: 10, suspects: 0 });
     expect(runs.map(({ name }) => name)).toEqual(["second", "first"]);
     const other = await open();
     expect((await other.listRuns({ limit: 10 })).map(({ name }) => name)).toEqual(["first", "second"]);
