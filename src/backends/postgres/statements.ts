@@ -180,7 +180,9 @@ const shelves = (s: string) => ({
         AND q.restart_at IS NOT NULL ORDER BY q.number DESC LIMIT 1), 0) AS number
     ) AS b
     LEFT JOIN LATERAL (
-      SELECT * FROM ${s}.chunk q WHERE q.chain = r.chain AND q.stream = $2::text AND q.writer = $3::text AND q.number > b.number AND q.number > 0
-      ORDER BY q.number OFFSET 0
+      (SELECT q.number, q.chunk_offset FROM ${s}.chunk q WHERE q.chain = r.chain AND q.stream = $2::text AND q.writer = $3::text AND q.number > b.number
+        AND q.number > 0 ORDER BY q.number OFFSET 0)
+      UNION ALL
+      (SELECT q.number, q.chunk_offset FROM ${s}.chunk q WHERE $3::text = '' AND q.chain = r.chain AND q.stream = $2::text AND q.writer = '' AND q.number = 0)
     ) AS c ON true GROUP BY b.number`,
 });
