@@ -67,7 +67,9 @@ const lockAhead = (s: string): string => {
           SELECT CASE
               WHEN j.o = 0 OR (j.o = 7 AND j.st = 0) THEN j.k
               WHEN j.k IS NOT NULL THEN (SELECT q.run FROM ${s}.task q WHERE q.key = j.k)
-              ELSE ${s}.find_run_1(j.wf, j.ri, j.ch)
+              WHEN j.wf IS NOT NULL THEN (SELECT f.key FROM ${s}.run_fact f WHERE f.workflow_id = j.wf ORDER BY f.generation DESC LIMIT 1)
+              WHEN j.ri IS NOT NULL THEN (SELECT f.key FROM ${s}.run_fact f WHERE f.run_id = j.ri)
+              ELSE ${s}.find_run_1(NULL, NULL, j.ch)
             END AS key
           FROM json_to_recordset(operations) AS j(o smallint, st smallint, k bigint, wf text, ri text, ch text, ex json)
           WHERE j.o NOT IN (1, 6) OR (j.o = 1 AND j.ex -> 'te' IS NOT NULL)

@@ -267,13 +267,8 @@ function encodeTasks(tasks: readonly NewTask[]): readonly Row[] {
 function encodeTask({ command, name, route, attempt, input, options, dueAt, expiresAt, heartbeatMs, details }: NewTask): Row {
   const r = indexForm(route);
   const row: Row = { c: command, n: name, r, a: attempt, d: dueAt, o: options, ...payloadFields(input) };
-  if (r !== route) row["lr"] = route;
-  if (expiresAt !== null) row["x"] = expiresAt;
-  if (heartbeatMs !== null) row["h"] = heartbeatMs;
-  if (details !== null) {
-    const { p, b } = payloadFields(details);
-    if (p !== undefined) row["dp"] = p;
-    else row["db"] = b;
+  if (r !== route || expiresAt !== null || heartbeatMs !== null || details !== null) {
+    row["z"] = { lr: r === route ? null : route, x: expiresAt, h: heartbeatMs, ...payloadFields(details) };
   }
   return row;
 }

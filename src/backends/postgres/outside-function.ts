@@ -130,8 +130,10 @@ const act = (s: string): string => `
 const deliver = (s: string): string => `
       -- A parked run stays as it is: its code cannot run, so what came waits for whatever mends it. So does a delayed start, unless it is to be cancelled.
       does_wake := r.owner IS NULL AND r.status = 0 AND (op.kd = 4 OR r.last_seq > 0 OR r.due_at IS NULL OR r.due_at <= moment);
-      does_claim := does_wake AND op.cw IS NOT NULL AND r.crash_count < 2 AND r.route = ANY (coalesce(op.cn, claim_routes))
-        AND EXISTS (SELECT FROM ${s}.worker q WHERE q.key = op.cw AND q.lease_until > moment);
+      does_claim := does_wake AND op.cw IS NOT NULL AND r.crash_count < 2 AND r.route = ANY (coalesce(op.cn, claim_routes));
+      IF does_claim THEN
+        does_claim := EXISTS (SELECT FROM ${s}.worker q WHERE q.key = op.cw AND q.lease_until > moment);
+      END IF;
       UPDATE ${s}.run q SET
         inbox_count = q.inbox_count + 1,
         owner = CASE WHEN does_claim THEN op.cw ELSE q.owner END,

@@ -27,14 +27,7 @@ END $$;
 -- Queues tasks, each in the place of an older attempt of its command.
 CREATE FUNCTION ${s}.queue_tasks_1(of_run bigint, tasks json) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO ${s}.task (run, command, name, route, long_route, attempt, due_at, expires_at, heartbeat_ms, options, input, input_bytes, details, details_bytes)
-  SELECT of_run, j.c, j.n, j.r, j.lr, j.a, j.d, j.x, j.h, j.o, j.p, decode(j.b, 'base64'), j.dp, decode(j.db, 'base64')
-  FROM json_to_recordset(tasks)
-    AS j(c integer, n text, r text, lr text, a integer, d float8, x float8, h float8, o text, p text, b text, dp text, db text)
-  ON CONFLICT (run, command) DO UPDATE SET key = excluded.key, name = excluded.name, route = excluded.route, long_route = excluded.long_route,
-    attempt = excluded.attempt, due_at = excluded.due_at, expires_at = excluded.expires_at, heartbeat_ms = excluded.heartbeat_ms,
-    options = excluded.options, input = excluded.input, input_bytes = excluded.input_bytes, details = excluded.details,
-    details_bytes = excluded.details_bytes, owner = NULL, epoch = 0, crash_count = 0, is_cancel_requested = false;
+  ${queueTasks(s, "of_run", `json_to_recordset(tasks) AS ${taskColumns}`)};
 END $$;
 
 -- What lies in the inbox of a run from its beginning.
@@ -45,6 +38,20 @@ BEGIN
   FROM json_to_recordset(items) AS j(po integer, kd smallint, nm text, co integer, at integer, p text, b text, os text);
 END $$;
 ${roomFunction(s)}${continueFunction(s)}${terminateFunction(s)}`;
+
+/** z: what few tasks have. */
+export const taskColumns = "j(c integer, n text, r text, a integer, d float8, o text, p text, b text, z json)";
+
+/** @param from where tasks come from as rows of `taskColumns` */
+export const queueTasks = (s: string, run: string, from: string): string => `INSERT INTO ${s}.task
+    (run, command, name, route, long_route, attempt, due_at, expires_at, heartbeat_ms, options, input, input_bytes, details, details_bytes)
+  SELECT ${run}, j.c, j.n, j.r, j.z ->> 'lr', j.a, j.d, (j.z ->> 'x')::float8, (j.z ->> 'h')::float8, j.o, j.p, decode(j.b, 'base64'), j.z ->> 'p',
+    decode(j.z ->> 'b', 'base64')
+  FROM ${from}
+  ON CONFLICT (run, command) DO UPDATE SET key = excluded.key, name = excluded.name, route = excluded.route, long_route = excluded.long_route,
+    attempt = excluded.attempt, due_at = excluded.due_at, expires_at = excluded.expires_at, heartbeat_ms = excluded.heartbeat_ms,
+    options = excluded.options, input = excluded.input, input_bytes = excluded.input_bytes, details = excluded.details,
+    details_bytes = excluded.details_bytes, owner = NULL, epoch = 0, crash_count = 0, is_cancel_requested = false`;
 
 /** Which runs of its id are in the way of a start that says what to do with them. */
 const roomFunction = (s: string): string => `

@@ -143,8 +143,7 @@ CREATE TABLE ${s}.task (
   input_bytes bytea,
   details text,
   details_bytes bytea,
-  UNIQUE (run, command),
-  CHECK (owner IS NULL OR due_at IS NOT NULL)
+  UNIQUE (run, command)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX task_due ON ${s}.task (route, due_at) WHERE owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX task_owned ON ${s}.task (owner) WHERE owner IS NOT NULL;

@@ -1,3 +1,4 @@
+import { queueTasks, taskColumns } from "./run-functions.js";
 import { nowMs } from "./sql.js";
 
 /**
@@ -24,6 +25,7 @@ DECLARE
   ended bigint[] := '{}';
   ended_with_mail bigint[] := '{}';
   done integer := 0;
+  has_tasks boolean := false;
   moment float8 := ${nowMs};
 BEGIN
   IF start_count > 0 THEN
@@ -112,16 +114,14 @@ const turns = (s: string): string => `
         due_at = CASE WHEN a.st = 1 AND q.inbox_count > a.i THEN NULL ELSE a.d END,
         ended_at = CASE WHEN a.st > 2 THEN moment END
       FROM locked a WHERE q.ctid = a.place
-      RETURNING a.x, a.k, a.i, a.st, a.c, a.t, a.w, q.chain, q.inbox_count, q.owner
+      RETURNING a.x, a.k, a.i, a.st, a.c, a.t IS NOT NULL AS has_tasks, a.w, q.chain, q.inbox_count, q.owner
     LOOP
       done := done + 1;
       written[r.x + 1] := r.k;
       IF r.c IS NOT NULL THEN
         DELETE FROM ${s}.inbox q WHERE q.chain = r.chain AND q.position = ANY (r.c);
       END IF;
-      IF r.t IS NOT NULL THEN
-        PERFORM ${s}.queue_tasks_1(r.k, r.t);
-      END IF;
+      has_tasks := has_tasks OR r.has_tasks;
       IF r.w IS NOT NULL THEN
         DELETE FROM ${s}.task q WHERE q.run = r.k AND q.command = ANY (r.w);
       END IF;
@@ -136,6 +136,15 @@ const turns = (s: string): string => `
         RETURN NEXT;
       END IF;
     END LOOP;
+    IF has_tasks THEN
+      -- No command is both queued and withdrawn.
+      ${queueTasks(
+        s,
+        "own.k",
+        `json_to_recordset(turns) AS own(x integer, k bigint, t json) CROSS JOIN LATERAL json_to_recordset(own.t) AS ${taskColumns}
+      WHERE written[own.x + 1] IS NOT NULL`,
+      )};
+    END IF;
     IF ended <> '{}' THEN
       DELETE FROM ${s}.task q WHERE q.run = ANY (ended);
     END IF;
