@@ -11,12 +11,17 @@ import { Link } from "./link.js";
 import { liveness, type Liveness, type Seen } from "./liveness.js";
 import { prepareDatabase, type TableOptions } from "./migrate.js";
 import { indexForm, lockClassOf } from "./names.js";
-import { findRuns, listRuns, loadInboxes } from "./queries.js";
+import { listRuns } from "./listing.js";
+import { findRuns, loadInboxes, readChunks, readEntries, readStreamTail } from "./queries.js";
 import { openSession, type Session } from "./session.js";
 import { statementsOf, type Statements } from "./statements.js";
 import { claimedRunOf, claimedTaskOf, lineOf } from "./values.js";
+import { applyWithin } from "./within.js";
 
 export const connectionsPerStore = 3;
+
+/** How many tasks expire in one transaction: it holds their runs. */
+const expiringMax = 500;
 
 export interface PostgresStoreOptions extends TableOptions {
   readonly source: string | PostgresPool;
@@ -71,7 +76,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
     await Promise.allSettled([writer, reader, control].map((link) => link.close()));
     throw isOurs(error) ? error : toStoreFailure(error, "nothing", mask);
   }
-  return new PostgresStore({ runtime, writer, reader, control, clock, statements, live, hints });
+  return new PostgresStore({ schema, mask, runtime, writer, reader, control, clock, statements, live, hints });
 }
 
 const isOurs = (error: unknown): boolean => error instanceof Error && "docs" in error;
@@ -93,6 +98,8 @@ function keepOpen(link: Link, runtime: Runtime): void {
 }
 
 interface Parts {
+  readonly schema: string;
+  readonly mask: Mask;
   readonly runtime: Runtime;
   readonly writer: Link;
   readonly reader: Link;
@@ -123,6 +130,17 @@ class PostgresStore implements Store {
       operations.length === 0 ? [] : await applyBatch({ runtime, writer, statements, contention: this.#contention }, operations);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, live.isOurs))) hints.tellOthers();
     // They stand in the order of their operations, which is all that the mapped type says.
+    return outcomes as never;
+  }
+
+  async applyWithin<const Operations extends readonly Operation[]>(
+    transaction: unknown,
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    for (const operation of operations) assertWellFormed(operation);
+    const { schema, mask, reader, statements } = this.#parts;
+    const identity = async (): Promise<string> => (await reader.rows<[string]>(statements.identity, [], "read"))[0]?.[0] ?? "";
+    const outcomes = await applyWithin({ schema, mask, identity }, transaction, operations);
     return outcomes as never;
   }
 
@@ -170,12 +188,23 @@ class PostgresStore implements Store {
     return { workers, runs, tasks };
   }
 
+  async expireTasks(): Promise<number> {
+    const { control, statements, hints } = this.#parts;
+    let expired = 0;
+    for (let found = expiringMax; found === expiringMax; expired += found) {
+      const [row] = await control.rows<[number]>(statements.expireTasks, [expiringMax], "write");
+      found = row?.[0] ?? 0;
+    }
+    if (expired > 0) hints.tellOthers();
+    return expired;
+  }
+
   // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async claimRuns({ worker, names, limit, suspects }: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
+  async claimRuns({ worker, routes, limit, suspects }: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
     const { reader, statements } = this.#parts;
-    if (names.length === 0) return { runs: [], nextDueAt: null };
-    const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(names), Math.max(0, limit), suspects], "write");
+    if (routes.length === 0) return { runs: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(routes), Math.max(0, limit), suspects], "write");
     const runs = rows.filter((row) => row[1] !== null).map((row) => claimedRunOf(row.slice(1)));
     return { runs, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
@@ -186,19 +215,19 @@ class PostgresStore implements Store {
     return row === undefined ? null : claimedRunOf(row);
   }
 
-  async claimTasks({ worker, names, limit }: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
+  async claimTasks({ worker, routes, limit }: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
     const { reader, statements } = this.#parts;
-    if (names.length === 0) return { tasks: [], nextDueAt: null };
-    const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(names), Math.max(0, limit)], "write");
+    if (routes.length === 0) return { tasks: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(routes), Math.max(0, limit)], "write");
     const tasks = rows.filter((row) => row[1] !== null).map((row) => claimedTaskOf(row.slice(1)));
     return { tasks, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
 
   async inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
     const { reader, statements } = this.#parts;
-    const rows = await reader.rows<[boolean, number, number, number]>(statements.owned, [worker], "read");
+    const rows = await reader.rows<[boolean, number, number, number, boolean]>(statements.owned, [worker], "read");
     const runs = rows.filter(([isRun]) => isRun).map(([, key, inboxCount, inboxSeen]) => ({ key, inboxCount, inboxSeen }));
-    return { runs, tasks: rows.filter(([isRun]) => !isRun).map(([, key]) => key) };
+    return { runs, tasks: rows.filter(([isRun]) => !isRun).map(([, key, , , cancelRequested]) => ({ key, cancelRequested })) };
   }
 
   async release({ worker, runs, tasks }: Parameters<Store["release"]>[0]): Promise<void> {
@@ -207,10 +236,10 @@ class PostgresStore implements Store {
     hints.tellOthers();
   }
 
-  async retryParked(names: readonly string[]): Promise<number> {
+  async retryParked(routes: readonly string[]): Promise<number> {
     const { reader, statements, hints } = this.#parts;
-    if (names.length === 0) return 0;
-    const { rowCount } = await reader.query(statements.retryParked, [formsOf(names)], "write");
+    if (routes.length === 0) return 0;
+    const { rowCount } = await reader.query(statements.retryParked, [formsOf(routes)], "write");
     if ((rowCount ?? 0) > 0) hints.tellOthers();
     return rowCount ?? 0;
   }
@@ -230,6 +259,18 @@ class PostgresStore implements Store {
     return findRuns(this.#parts.reader, this.#parts.statements, targets);
   }
 
+  readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
+    return readEntries(this.#parts.reader, this.#parts.statements, options);
+  }
+
+  readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
+    return readChunks(this.#parts.reader, this.#parts.statements, options);
+  }
+
+  readStreamTail(options: Parameters<Store["readStreamTail"]>[0]): ReturnType<Store["readStreamTail"]> {
+    return readStreamTail(this.#parts.reader, this.#parts.statements, options);
+  }
+
   listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {
     return listRuns(this.#parts.reader, this.#parts.statements, options);
   }
@@ -245,4 +286,4 @@ class PostgresStore implements Store {
   }
 }
 
-const formsOf = (names: readonly string[]): string[] => [...new Set(names)].map(indexForm);
+const formsOf = (routes: readonly string[]): string[] => [...new Set(routes)].map(indexForm);
