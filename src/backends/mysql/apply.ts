@@ -35,7 +35,10 @@ export async function decideAll(
   const changes = noChanges();
   const supersede: Supersede = (before, run) => insertLaterFact(work, tables, names, { before, run, createdAt: batch.now });
   const outcomes: Outcome[] = [];
-  for (const operation of operations) outcomes.push(await applyOne(batch, changes, operation, supersede));
+  for (const operation of operations) {
+    const outcome = applyOne(batch, changes, operation, supersede);
+    outcomes.push(outcome instanceof Promise ? await outcome : outcome);
+  }
   return { outcomes, statements: statementsOf(changes, tables, names) };
 }
 

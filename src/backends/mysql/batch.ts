@@ -1,7 +1,18 @@
 /** What a batch of operations needs to know: read, and locked, in one or two round trips before anything is decided. */
 import type { Effects, NewChunk, Operation, RunKey, RunTarget, StartOperation, TaskKey, WorkerKey } from "../../backend/index.js";
 import type { Work } from "./lanes.js";
-import { planAttempts, planDedupe, planRuns, planStarts, planStreams, planTasks, planTurns, planWorkers, readSkipped } from "./locks.js";
+import {
+  lockAttempts,
+  planDedupe,
+  planRuns,
+  planStarts,
+  planStreams,
+  planTasks,
+  planTurns,
+  planWorkers,
+  readSkipped,
+  type RunNeeds,
+} from "./locks.js";
 import type { Names } from "./names.js";
 import type { RunFact } from "./run-fact.js";
 import { isOpenRow, type RunRow } from "./run-row.js";
@@ -19,6 +30,12 @@ export interface TaskRow {
   readonly epoch: number;
   readonly heartbeatMs: number | null;
   cancelRequested: boolean;
+}
+
+export interface Leftovers {
+  readonly tasks: Set<TaskKey>;
+  /** Accepted dedupe keys, as keys. */
+  readonly keys: Set<string>;
 }
 
 /** Where a stream goes on. */
@@ -51,6 +68,8 @@ export interface Batch {
   readonly dedupeKeys: Set<string>;
   /** Times of the last lines of runs that may be ended by force. */
   readonly lastAt: Map<RunKey, number>;
+  /** What runs that may be ended by force leave to tidy up, if it is to be named row by row. */
+  readonly leftovers: Map<RunKey, Leftovers>;
   /** As `chain:stream`. */
   readonly streams: Map<string, StreamTail>;
   /** Of those chains whose runs' records have to be given: unread positions (are they for a command?), and attributes by name. */
@@ -74,6 +93,7 @@ export const emptyBatch = (names: Names): Batch => ({
   tasks: new Map(),
   dedupeKeys: new Set(),
   lastAt: new Map(),
+  leftovers: new Map(),
   streams: new Map(),
   unread: new Map(),
   attributes: new Map(),
@@ -197,16 +217,20 @@ interface Loading {
   readonly begin: readonly string[];
 }
 
+const needsOf = ({ readFresh }: Work, { claimFors, terminates }: Wanted): RunNeeds => ({
+  facts: claimFors || terminates,
+  lastAt: terminates,
+  // Elsewhere to remove a range is less to send; in a transaction that repeats reads it would lock what lies beside the range.
+  leftovers: terminates && readFresh !== null,
+  records: false,
+});
+
 /** Begins the transaction, locks what was found and reads what the locks guard. */
 async function lockAll(work: Work, tables: Tables, batch: Batch, { wanted, taskRuns, begin }: Loading): Promise<void> {
   const plan = statementPlan();
   for (const statement of begin) plan.add(statement);
   if (wanted.starts.length > 0) planStarts(plan, tables, batch, wanted.starts);
-  planRuns(plan, tables, batch, [...wanted.waitFor], {
-    facts: wanted.claimFors || wanted.terminates,
-    lastAt: wanted.terminates,
-    records: false,
-  });
+  planRuns(plan, tables, batch, [...wanted.waitFor], needsOf(work, wanted));
   planTurns(
     plan,
     tables,
@@ -214,7 +238,6 @@ async function lockAll(work: Work, tables: Tables, batch: Batch, { wanted, taskR
     [...wanted.turns].filter((key) => !wanted.waitFor.has(key)),
   );
   planTasks(plan, tables, batch, [...new Set([...wanted.tasks, ...wanted.touchedTasks])]);
-  planAttempts(plan, tables, batch, wanted.attempts);
   planDedupe(plan, tables, batch, wanted.sends);
   const chunks = wanted.chunks.flatMap(({ of, chunks: some }) => {
     const run = "run" in of ? of.run : taskRuns.get(of.task);
@@ -224,6 +247,7 @@ async function lockAll(work: Work, tables: Tables, batch: Batch, { wanted, taskR
   if (wanted.claimFors) planWorkers(plan, tables, batch);
   plan.add(`SELECT ${nowSql}`, ([row]) => (batch.now = numberOf(row?.[0])));
   await plan.run(work);
+  await lockAttempts(work, tables, batch, wanted.attempts);
 }
 
 /**
@@ -240,7 +264,7 @@ async function followMoves(work: Work, tables: Tables, batch: Batch, wanted: Wan
     const keys = [...moved].filter((key) => !batch.runs.has(key));
     if (keys.length === 0) return;
     const plan = statementPlan();
-    planRuns(plan, tables, batch, keys, { facts: wanted.claimFors || wanted.terminates, lastAt: wanted.terminates, records });
+    planRuns(plan, tables, batch, keys, { ...needsOf(work, wanted), records });
     planDedupe(plan, tables, batch, wanted.sends);
     await plan.run(work);
   }
@@ -258,7 +282,7 @@ async function loadExisting(work: Work, tables: Tables, batch: Batch, wanted: Wa
   const keys = new Set<RunKey>();
   for (const target of targets) addTo(keys, keyOfTarget(batch, target));
   const plan = statementPlan();
-  planRuns(plan, tables, batch, [...keys], { facts: true, lastAt: wanted.terminates, records: true });
+  planRuns(plan, tables, batch, [...keys], { ...needsOf(work, wanted), records: true });
   planWorkers(plan, tables, batch);
   planDedupe(plan, tables, batch, wanted.sends);
   await plan.run(work);

@@ -26,7 +26,8 @@ export interface Changes {
   readonly finishedTasks: TaskKey[];
   /** Runs that have ended, and what they may have left to tidy up from before. */
   readonly tasksOf: Set<RunKey>;
-  readonly keysOf: Set<RunKey>;
+  /** By chain; null for whatever there is. */
+  readonly keysOf: Map<RunKey, readonly string[] | null>;
   /** By `chain:name`, how often each was written. */
   readonly entries: Map<
     string,
@@ -59,7 +60,7 @@ export const noChanges = (): Changes => ({
   touchedTasks: new Map(),
   finishedTasks: [],
   tasksOf: new Set(),
-  keysOf: new Set(),
+  keysOf: new Map(),
   entries: new Map(),
   chunks: [],
   attributes: new Map(),
@@ -99,6 +100,8 @@ function inboxStatements({ items, taken, commandItemsOf, dedupeKeys, keysOf }: C
     return `(${chain},${position},${facts},${payloadColumns(payload)},${text(options)})`;
   });
   const keys = dedupeKeys.filter(({ chain }) => !keysOf.has(chain)).map(({ chain, key }) => `(${chain},${keyLiteral(key)})`);
+  const emptied = [...keysOf].flatMap(([chain, some]) => (some === null ? [chain] : []));
+  const forgotten = [...keysOf].flatMap(([chain, some]) => (some ?? []).map((key) => `(chain=${chain} AND dedupe_key=x'${key}')`));
   return [
     ...pieces(taken).map(
       (piece) =>
@@ -113,7 +116,8 @@ function inboxStatements({ items, taken, commandItemsOf, dedupeKeys, keysOf }: C
     ),
     ...inserts(`INSERT INTO ${tables.inbox} (chain,position,kind,name,command,attempt,payload_text,payload_bytes,options) VALUES `, rows),
     ...inserts(`INSERT INTO ${tables.dedupe} (chain,dedupe_key) VALUES `, keys),
-    ...pieces([...keysOf]).map((chains) => `DELETE FROM ${tables.dedupe} WHERE chain IN (${chains.join(",")})`),
+    ...pieces(emptied).map((chains) => `DELETE FROM ${tables.dedupe} WHERE chain IN (${chains.join(",")})`),
+    ...pieces(forgotten).map((piece) => `DELETE FROM ${tables.dedupe} WHERE ${piece.join(" OR ")}`),
   ];
 }
 

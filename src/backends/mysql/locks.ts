@@ -36,6 +36,7 @@ export interface RunNeeds {
   readonly facts: boolean;
   /** The time of its last line. */
   readonly lastAt: boolean;
+  readonly leftovers: boolean;
   /** All that its record is made of. */
   readonly records: boolean;
 }
@@ -63,8 +64,23 @@ export function planRuns(plan: StatementPlan, tables: Tables, batch: Batch, keys
         },
       );
     }
+    if (needs.leftovers) planLeftovers(plan, tables, batch, piece);
     if (needs.records) planShelves(plan, tables, batch, list);
   }
+}
+
+function planLeftovers(plan: StatementPlan, tables: Tables, { leftovers }: Batch, keys: readonly RunKey[]): void {
+  for (const key of keys) leftovers.set(key, { tasks: new Set(), keys: new Set() });
+  const list = keys.join(",");
+  plan.look(`SELECT run, id FROM ${tables.task} FORCE INDEX (by_command) WHERE run IN (${list})`, (rows) => {
+    for (const [run, key] of rows) leftovers.get(numberOf(run))?.tasks.add(numberOf(key));
+  });
+  plan.look(
+    `SELECT r.id, d.dedupe_key FROM ${tables.run} r FORCE INDEX (PRIMARY) STRAIGHT_JOIN ${tables.dedupe} d FORCE INDEX (PRIMARY) ON d.chain=r.chain WHERE r.id IN (${list})`,
+    (rows) => {
+      for (const [run, key] of rows) leftovers.get(numberOf(run))?.keys.add(hexOf(key));
+    },
+  );
 }
 
 /** The unread items and the attributes of the chains of these runs. */
@@ -139,18 +155,26 @@ export function planTasks(plan: StatementPlan, tables: Tables, batch: Batch, key
   }
 }
 
-/** Tasks by what they are for: who holds the row of their run is the only one who can put another in their place. */
-export function planAttempts(plan: StatementPlan, tables: Tables, batch: Batch, attempts: Wanted["attempts"]): void {
+/**
+ * Tasks by what they are for, which only the holder of their run's row can change: so they are looked up first and then locked by their keys. To lock them by
+ * their command would lock, in a transaction that repeats reads, the gap before it too.
+ */
+export async function lockAttempts(work: Work, tables: Tables, batch: Batch, attempts: Wanted["attempts"]): Promise<void> {
   const pairs = attempts.flatMap(({ runId, command }) => {
     const run = batch.runByRunId.get(idKey(runId));
     return run === undefined ? [] : [`(run=${run} AND command=${command})`];
   });
+  const keys = new Set<TaskKey>();
+  const look = statementPlan();
   for (const piece of pieces(pairs)) {
-    plan.add(
-      `SELECT ${taskColumns} FROM ${tables.task} FORCE INDEX (by_command) WHERE ${piece.join(" OR ")} ORDER BY run, command FOR UPDATE`,
-      (rows) => noteTasks(batch, rows),
-    );
+    look.look(`SELECT id FROM ${tables.task} FORCE INDEX (by_command) WHERE ${piece.join(" OR ")}`, (rows) => {
+      for (const [key] of rows) keys.add(numberOf(key));
+    });
   }
+  await look.run(work);
+  const lock = statementPlan();
+  planTasks(lock, tables, batch, [...keys]);
+  await lock.run(work);
 }
 
 function noteTasks({ tasks }: Batch, rows: readonly Row[]): void {

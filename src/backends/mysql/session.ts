@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 /** What those who wait for an answer get when the connection is lost without an error of the driver's. */
-class ConnectionLost extends Error {
+export class ConnectionLost extends Error {
   readonly code = "CONNECTION_LOST";
 }
 

@@ -18,7 +18,7 @@ import type {
   TurnOutcome,
   WorkerKey,
 } from "../../backend/index.js";
-import type { Batch } from "./batch.js";
+import type { Batch, Leftovers } from "./batch.js";
 import type { Changes } from "./changes.js";
 import { mapOf } from "./locks.js";
 import { claimOf, isOpenRow, parkedStatus, recordOf, runningStatus, statusNumber, type RunRow } from "./run-row.js";
@@ -131,7 +131,13 @@ export function putItem(batch: Batch, changes: Changes, row: RunRow, item: Inbox
   mapOf(batch.unread, row.chain).set(row.inboxCount, item.command !== null);
 }
 
-export async function applyTurn(batch: Batch, changes: Changes, operation: TurnOperation, supersede: Supersede): Promise<TurnOutcome> {
+/** At once, but for the turn with which a chain goes on: there are many of them. */
+export function applyTurn(
+  batch: Batch,
+  changes: Changes,
+  operation: TurnOperation,
+  supersede: Supersede,
+): TurnOutcome | Promise<TurnOutcome> {
   const { key, effects } = operation;
   const { next } = effects;
   const row = batch.runs.get(key);
@@ -146,10 +152,8 @@ export async function applyTurn(batch: Batch, changes: Changes, operation: TurnO
   if (next.state === "ended" && row.inboxCount > effects.inboxSeen) return { status: "unseen_inbox", inboxCount: row.inboxCount };
   const { owner } = row;
   commitEffects(batch, changes, row, effects);
-  const follower = next.state === "continued" ? await continueChain(batch, changes, row, { next, owner, supersede }) : null;
-  const fact = follower === null || follower.owner === null ? undefined : batch.facts.get(follower.key);
-  const continued = follower === null || fact === undefined ? null : claimOf(follower, fact, batch.names);
-  return { status: "committed", owned: row.owner !== null, inboxCount: row.inboxCount, continued };
+  if (next.state === "continued") return continueChain(batch, changes, row, { next, owner, supersede });
+  return { status: "committed", owned: row.owner !== null, inboxCount: row.inboxCount, continued: null };
 }
 
 /** A run that was given up keeps its epoch: only having an owner makes the epoch a right. */
@@ -203,11 +207,17 @@ function changeTasks(
 }
 
 /** All tasks that the run has so far; what its end leaves behind is queued after it. */
-function withdrawAllTasks(batch: Batch, changes: Changes, row: RunRow): void {
-  if (row.hasTasks) changes.tasksOf.add(row.key);
+function withdrawAllTasks(batch: Batch, changes: Changes, row: RunRow, left?: Leftovers): void {
+  if (left !== undefined) changes.finishedTasks.push(...left.tasks);
+  else if (row.hasTasks) changes.tasksOf.add(row.key);
   changes.tasks.delete(row.key);
   changes.cancelledTasks.delete(row.key);
   forgetTasks(batch, row, null);
+}
+
+/** What was accepted and never taken stays; what only served to know duplicates goes. */
+function forgetKeys(changes: Changes, row: RunRow, left?: Leftovers): void {
+  if (row.hasKeys) changes.keysOf.set(row.chain, left === undefined ? null : [...left.keys]);
 }
 
 /** Tasks that a later operation of this batch would finish, and that are gone now. */
@@ -242,8 +252,7 @@ function enterNextState(batch: Batch, changes: Changes, row: RunRow, next: NextS
       return;
     case "ended":
       close(batch, row, next.status);
-      // What was accepted and never taken stays; what only served to know duplicates goes.
-      if (row.hasKeys) changes.keysOf.add(row.chain);
+      forgetKeys(changes, row);
       return;
     case "continued":
       close(batch, row, "continued");
@@ -267,7 +276,7 @@ interface Continuation {
   readonly supersede: Supersede;
 }
 
-async function continueChain(batch: Batch, changes: Changes, row: RunRow, { next, owner, supersede }: Continuation): Promise<RunRow> {
+async function continueChain(batch: Batch, changes: Changes, row: RunRow, { next, owner, supersede }: Continuation): Promise<TurnOutcome> {
   changes.commandItemsOf.add(row.chain);
   for (const [place, { chain, item }] of changes.items) if (chain === row.chain && item.command !== null) changes.items.delete(place);
   const unread = batch.unread.get(row.chain);
@@ -281,7 +290,9 @@ async function continueChain(batch: Batch, changes: Changes, row: RunRow, { next
   } else {
     follower.dueAt = next.dueAt ?? batch.now;
   }
-  return follower;
+  const fact = follower.owner === null ? undefined : batch.facts.get(follower.key);
+  const continued = fact === undefined ? null : claimOf(follower, fact, batch.names);
+  return { status: "committed", owned: false, inboxCount: row.inboxCount, continued };
 }
 
 export function applyTerminate(batch: Batch, changes: Changes, { target, termination }: TerminateOperation): TerminateOutcome {
@@ -302,8 +313,9 @@ function terminateRun(batch: Batch, changes: Changes, row: RunRow, { event, payl
   const at = Math.max(batch.now, batch.lastAt.get(row.key) ?? 0);
   batch.lastAt.set(row.key, at);
   changes.lines.push({ run: row.key, line: { seq: row.lastSeq, at, event, payload } });
-  withdrawAllTasks(batch, changes, row);
+  const left = batch.leftovers.get(row.key);
+  withdrawAllTasks(batch, changes, row, left);
   changeTasks(batch, changes, row, { tasks, withdrawnTasks: [], cancelledTasks: [] });
   close(batch, row, "terminated");
-  if (row.hasKeys) changes.keysOf.add(row.chain);
+  forgetKeys(changes, row, left);
 }

@@ -14,7 +14,7 @@ import { connectionWithin, type MysqlConnection } from "./driver.js";
 import { isServerError } from "./failure.js";
 import type { Work } from "./lanes.js";
 import type { Liveness } from "./liveness.js";
-import { answerOf, tooLarge, type Answer, type Row } from "./session.js";
+import { answerOf, ConnectionLost, tooLarge, type Answer, type Row } from "./session.js";
 import { numberOf, placeSql, text } from "./sql.js";
 import { strictMode } from "./source.js";
 
@@ -66,7 +66,8 @@ const asker =
     new Promise((resolve, reject) => {
       connection.query({ sql, rowsAsArray: true }, (error, result) => {
         if (error === null || error === undefined) resolve(answerOf(result));
-        else reject(error);
+        // The driver's own refusals have no code, and all of them mean that the connection is gone.
+        else reject((error as { readonly code?: string }).code === undefined ? new ConnectionLost(String(error)) : error);
       });
     });
 
