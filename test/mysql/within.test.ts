@@ -12,6 +12,7 @@ import {
   finishOf,
   idle,
   lineOf,
+  messageOf,
   sampleRun,
   sendOf,
   startOf,
@@ -158,7 +159,9 @@ describe.runIf(server !== undefined)("within a transaction of the application", 
       const { url, store, worker } = await setUp();
       const eager = { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) };
       const ids = ["b", "d"];
-      const outcomes = await store.apply(ids.map((id) => startOf(newRun(id), { eager })));
+      const outcomes = await store.apply(
+        ids.map((id) => startOf(newRun(id), { eager, messages: [messageOf("1"), messageOf("2"), messageOf("3")] })),
+      );
       // One that has something to tidy up, between the rows of the others.
       const old = { worker, effects: effectsOf(driving, { events: [lineOf(1)], tasks: [taskOf(1), taskOf(2)] }) };
       await store.apply([startOf(newRun("b3"), { eager: old })]);
@@ -167,7 +170,7 @@ describe.runIf(server !== undefined)("within a transaction of the application", 
         key: outcome.status === "started" ? outcome.key : 0,
         epoch: 1,
         lastSeq: 1,
-        inboxCount: 0,
+        inboxCount: 3,
       }));
       const connection = await begin(url, level);
       const within = await store.applyWithin(connection, [
@@ -187,7 +190,7 @@ describe.runIf(server !== undefined)("within a transaction of the application", 
         ...around,
         sendOf({ workflowId: "e" }, "k"),
         turnOf(b, driving),
-        turnOf(d, driving, { tasks: [taskOf(1)] }),
+        turnOf(d, driving, { tasks: [taskOf(1)], consumed: [1, 2, 3] }),
         sendOf({ workflowId: "d" }, "k"),
       ];
       expect(statusesOf(await store.apply(others))).toEqual([...around.map(() => "started"), "sent", "locked", "committed", "sent"]);

@@ -40,7 +40,7 @@ export interface Changes {
 
 export interface TouchedTask {
   readonly details: Payload | null;
-  /** When it was heard of, if it expires by silence. */
+  /** The time of this batch, if the task expires by silence. */
   readonly heardAt: number | null;
   readonly detach: boolean;
 }
@@ -100,46 +100,49 @@ function inboxStatements({ items, taken, commandItemsOf, dedupeKeys, keysOf }: C
     return `(${chain},${position},${facts},${payloadColumns(payload)},${text(options)})`;
   });
   const keys = dedupeKeys.filter(({ chain }) => !keysOf.has(chain)).map(({ chain, key }) => `(${chain},${keyLiteral(key)})`);
-  const emptied = [...keysOf].flatMap(([chain, some]) => (some === null ? [chain] : []));
-  const forgotten = [...keysOf].flatMap(([chain, some]) => (some ?? []).map((key) => `(chain=${chain} AND dedupe_key=x'${key}')`));
+  const forgotten = [...keysOf].flatMap(([chain, some]) =>
+    some === null ? [`chain=${chain}`] : some.map((key) => `chain=${chain} AND dedupe_key=x'${key}'`),
+  );
   return [
-    ...pieces(taken).map(
-      (piece) =>
-        `DELETE FROM ${tables.inbox} WHERE ${pairs(
-          piece.map(({ chain, position }) => [chain, position]),
-          "chain",
-          "position",
-        )}`,
+    ...deletes(
+      tables.inbox,
+      taken.map(({ chain, position }) => `chain=${chain} AND position=${position}`),
     ),
-    ...pieces([...commandItemsOf]).map(
-      (chains) => `DELETE FROM ${tables.inbox} WHERE chain IN (${chains.join(",")}) AND command IS NOT NULL`,
+    ...deletes(
+      tables.inbox,
+      [...commandItemsOf].map((chain) => `chain=${chain} AND command IS NOT NULL`),
     ),
     ...inserts(`INSERT INTO ${tables.inbox} (chain,position,kind,name,command,attempt,payload_text,payload_bytes,options) VALUES `, rows),
     ...inserts(`INSERT INTO ${tables.dedupe} (chain,dedupe_key) VALUES `, keys),
-    ...pieces(emptied).map((chains) => `DELETE FROM ${tables.dedupe} WHERE chain IN (${chains.join(",")})`),
-    ...pieces(forgotten).map((piece) => `DELETE FROM ${tables.dedupe} WHERE ${piece.join(" OR ")}`),
+    ...deletes(tables.dedupe, forgotten),
   ];
 }
 
 function taskStatements(changes: Changes, tables: Tables, names: Names): string[] {
   const { tasks, cancelledTasks, touchedTasks, finishedTasks, tasksOf } = changes;
-  const removed: (readonly [number, number])[] = [];
+  const removed: string[] = [];
   const queued: string[] = [];
   for (const [run, commands] of tasks) {
     for (const [command, task] of commands) {
-      if (task === null) removed.push([run, command]);
+      if (task === null) removed.push(`run=${run} AND command=${command}`);
       else queued.push(taskValues(run, task, names, cancelledTasks.get(run)?.has(command) === true));
     }
   }
   const cancelled = [...cancelledTasks].flatMap(([run, commands]) =>
-    [...commands].flatMap((command) => (tasks.get(run)?.has(command) === true ? [] : [[run, command] as const])),
+    [...commands].flatMap((command) => (tasks.get(run)?.has(command) === true ? [] : [`run=${run} AND command=${command}`])),
   );
   return [
     ...touchStatements(touchedTasks, tables),
-    ...pieces(finishedTasks).map((keys) => `DELETE FROM ${tables.task} WHERE id IN (${keys.join(",")})`),
-    ...pieces([...tasksOf]).map((runs) => `DELETE FROM ${tables.task} WHERE run IN (${runs.join(",")})`),
-    ...pieces(removed).map((piece) => `DELETE FROM ${tables.task} WHERE ${pairs(piece, "run", "command")}`),
-    ...pieces(cancelled).map((piece) => `UPDATE ${tables.task} SET cancel_requested=1 WHERE ${pairs(piece, "run", "command")}`),
+    ...deletes(
+      tables.task,
+      finishedTasks.map((key) => `id=${key}`),
+    ),
+    ...deletes(
+      tables.task,
+      [...tasksOf].map((run) => `run=${run}`),
+    ),
+    ...deletes(tables.task, removed),
+    ...cancelled.map((condition) => `UPDATE ${tables.task} FORCE INDEX (by_command) SET cancel_requested=1 WHERE ${condition}`),
     // A task of the same command is an older attempt: it goes, and with it its key.
     ...inserts(
       `REPLACE INTO ${tables.task} (run,command,name,route,attempt,due_at,claimable_at,expires_at,heartbeat_ms,cancel_requested,options,input_text,input_bytes,details_text,details_bytes) VALUES `,
@@ -156,19 +159,19 @@ function taskValues(run: RunKey, task: NewTask, names: Names, isCancelled: boole
 
 /** Most of those that go on say no more than that: one statement for all of them. */
 function touchStatements(touched: Changes["touchedTasks"], tables: Tables): string[] {
-  const heard = new Map<number, TaskKey[]>();
+  const update = `UPDATE ${tables.task} FORCE INDEX (PRIMARY) SET`;
+  const heard: TaskKey[] = [];
   const others: string[] = [];
+  let now = 0;
   for (const [key, { details, heardAt, detach }] of touched) {
-    if (heardAt !== null) heard.set(heardAt, [...(heard.get(heardAt) ?? []), key]);
+    if (heardAt !== null) {
+      heard.push(key);
+      now = heardAt;
+    }
     const sets = [...(details === null ? [] : [payloadSets("details", details)]), ...(detach ? ["owner=NULL", "detached=1"] : [])];
-    if (sets.length > 0) others.push(`UPDATE ${tables.task} SET ${sets.join(",")} WHERE id=${key}`);
+    if (sets.length > 0) others.push(`${update} ${sets.join(",")} WHERE id=${key}`);
   }
-  return [
-    ...[...heard].flatMap(([at, keys]) =>
-      pieces(keys).map((piece) => `UPDATE ${tables.task} SET expires_at=${number(at)}+heartbeat_ms WHERE id IN (${piece.join(",")})`),
-    ),
-    ...others,
-  ];
+  return [...pieces(heard).map((keys) => `${update} expires_at=${number(now)}+heartbeat_ms WHERE id IN (${keys.join(",")})`), ...others];
 }
 
 const kinshipStatements = ({ followers, children }: Changes, tables: Tables): string[] => [
@@ -198,9 +201,9 @@ function shelfStatements({ entries, chunks, attributes }: Changes, tables: Table
         return `(${chain},${idColumns(stream)},${place},${writing},${payloadColumns(payload)})`;
       }),
     ),
-    ...pieces(changed.filter(({ value }) => value === null)).map(
-      (piece) =>
-        `DELETE FROM ${tables.attribute} WHERE ${piece.map(({ chain, name }) => `(chain=${chain} AND name_key=${keyLiteral(name)})`).join(" OR ")}`,
+    ...deletes(
+      tables.attribute,
+      changed.filter(({ value }) => value === null).map(({ chain, name }) => `chain=${chain} AND name_key=${keyLiteral(name)}`),
     ),
     ...inserts(
       `INSERT INTO ${tables.attribute} (chain,name_key,name_long,value_key,value_long) VALUES `,
@@ -210,8 +213,12 @@ function shelfStatements({ entries, chunks, attributes }: Changes, tables: Table
   ];
 }
 
-const pairs = (list: readonly (readonly [number, number])[], first: string, second: string): string =>
-  list.map(([a, b]) => `(${first}=${a} AND ${second}=${b})`).join(" OR ");
+/**
+ * One statement for each condition: of a short table the server would rather look at all rows than at several by their keys, and then wait for each that
+ * somebody holds. Of these statements, which may share a packet, one with many conditions would hardly be faster.
+ */
+const deletes = (table: string, conditions: readonly string[]): string[] =>
+  conditions.map((condition) => `DELETE FROM ${table} WHERE ${condition}`);
 
 /** How long one statement gets, in characters: far below what any server takes in a packet. */
 const statementMax = 200_000;
