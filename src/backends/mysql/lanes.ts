@@ -8,6 +8,8 @@ import type { Source } from "./source.js";
 export interface Work {
   /** Runs statements that commit nothing. */
   run(statements: readonly string[]): Promise<readonly Answer[]>;
+  /** Reads what others have committed by now, where `run` may show it as it was when the transaction began; null where `run` never does. */
+  readonly readFresh: ((statements: readonly string[]) => Promise<readonly Answer[]>) | null;
   /** Runs statements the last of which commits (or that commit by themselves): if the answer is lost, nobody knows. */
   commit(statements: readonly string[]): Promise<readonly Answer[]>;
 }
@@ -47,6 +49,7 @@ export class Lanes {
       try {
         const result = await work({
           run: (statements) => ((sent = "work"), session.run(statements)),
+          readFresh: null,
           commit: (statements) => ((sent = "commit"), session.run(statements)),
         });
         this.#release(session);

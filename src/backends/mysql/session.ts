@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 /** What those who wait for an answer get when the connection is lost without an error of the driver's. */
-class ConnectionLost extends Error {
+export class ConnectionLost extends Error {
   readonly code = "CONNECTION_LOST";
 }
 
@@ -134,13 +134,13 @@ export class Session {
 }
 
 /** Rows, or what a statement without rows did. */
-function answerOf(result: unknown): Answer {
+export function answerOf(result: unknown): Answer {
   if (Array.isArray(result)) return { rows: result as Row[], affected: 0, insertId: 0 };
   const { affectedRows = 0, insertId = 0 } = result as { readonly affectedRows?: number; readonly insertId?: number };
   return { rows: [], affected: Number(affectedRows), insertId: Number(insertId) };
 }
 
-const tooLarge = (bytesMax: number): StoreFailure =>
+export const tooLarge = (bytesMax: number): StoreFailure =>
   new StoreFailure(
     "backend_failed",
     `MySQL: a row is larger than the ${bytesMax} bytes that the server takes. Raise max_allowed_packet (and innodb_log_file_size with it), or store less.`,

@@ -17,6 +17,8 @@ const connectTimeoutMs = 10_000;
 /** Also what shows that settings stick: no server has this by default, as it may have all else. */
 const lockWaitSeconds = 2;
 
+export const strictMode = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+
 /**
  * What the store relies on, whatever the server's defaults. READ COMMITTED has no gap locks, so that writers of different rows do not meet; every rule of
  * the store is held by keys and row locks. A short lock wait, so that a row which somebody keeps is a failure and not a standstill. MariaDB, which alone
@@ -25,7 +27,7 @@ const lockWaitSeconds = 2;
 const settings = [
   "SET NAMES utf8mb4",
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-  `SET SESSION sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',autocommit=1,innodb_lock_wait_timeout=${lockWaitSeconds},lock_wait_timeout=20 /*M! ,idle_transaction_timeout=2 */`,
+  `SET SESSION sql_mode='${strictMode}',autocommit=1,innodb_lock_wait_timeout=${lockWaitSeconds},lock_wait_timeout=20 /*M! ,idle_transaction_timeout=2 */`,
   // Asked of the session itself: a pooler may have swallowed what was set.
   "SELECT VERSION(), DATABASE(), LENGTH('\\\\'), @@autocommit, @@log_bin, @@binlog_format, @@character_set_client, LENGTH('é'), @@innodb_lock_wait_timeout",
 ] as const;
