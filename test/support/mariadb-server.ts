@@ -165,7 +165,7 @@ function serverAt(url: string): MariadbServer {
   const refuse = async (): Promise<void> => {
     throw new Error("A server that the environment names is not the tests' to end.");
   };
-  return { ...clientOf(url), kill: refuse, shutDown: refuse, start: refuse, stop: async () => undefined };
+  return { ...clientOf(url), kill: refuse, start: refuse, stop: async () => undefined };
 }
 
 let databases = 0;
