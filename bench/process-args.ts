@@ -1,5 +1,5 @@
 import type { Message } from "./children.js";
-import type { BackendKind } from "./options.js";
+import type { Place } from "./sites.js";
 
 /** The argument of a process, as JSON. */
 export interface ProcessArgs {
@@ -11,7 +11,10 @@ export interface ProcessArgs {
 }
 
 export interface Settings {
-  readonly backend: BackendKind;
+  /** The workload's own database. */
+  readonly place: Place;
+  /** The process of its server, if its time can be taken. */
+  readonly serverPid?: number;
   readonly quick: boolean;
   readonly sleepers: number;
   readonly folder: string;

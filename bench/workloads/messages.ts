@@ -1,5 +1,6 @@
 import { connect, launch, message, workflow, type Client } from "perdure";
 import { delay, median, percentile, stampMs } from "../measure.js";
+import { backendNames } from "../sites.js";
 import type { Role, Workload } from "../workload.js";
 
 const ping = message<number>("ping");
@@ -14,7 +15,7 @@ const waiting = workflow("waiting", async (ctx) => {
 export const messages: Workload = {
   name: "W6",
   title: "message to wake-up, within a process and across two",
-  backends: ["sqlite", "memory"],
+  backends: backendNames,
   async run(bench) {
     const [warmUp, total] = bench.quick ? [20, 60] : [50, 300];
     const engine = await launch({ backend: bench.openBackend(), workflows: [waiting] });

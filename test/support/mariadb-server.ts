@@ -14,6 +14,8 @@ export interface MariadbServer {
   database(): Promise<MariadbDatabase>;
   /** Runs statements as that user. */
   execute(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]>;
+  /** Of its process; undefined while it is down, and for one that the environment names. */
+  pid(): number | undefined;
   /** Ends the server as a crash would. */
   kill(): Promise<void>;
   /** Starts it again on the same data and port. */
@@ -135,6 +137,7 @@ async function startServer(durable: boolean): Promise<MariadbServer> {
   await start();
   return {
     ...server,
+    pid: () => child?.pid,
     start,
     kill: () => end("SIGKILL"),
     stop: async () => {
@@ -150,7 +153,7 @@ function serverAt(url: string): MariadbServer {
   const refuse = async (): Promise<void> => {
     throw new Error("A server that the environment names is not the tests' to end.");
   };
-  return { ...clientOf(url), kill: refuse, start: refuse, stop: async () => undefined };
+  return { ...clientOf(url), pid: () => undefined, kill: refuse, start: refuse, stop: async () => undefined };
 }
 
 let databases = 0;
