@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { spawnProcess, type Message } from "./children.js";
 import { describeMachine } from "./machine.js";
 import { parseOptions, usage, type Options } from "./options.js";
-import { nodeOptions, type ProcessArgs, type Settings } from "./process-args.js";
+import { nodeOptions, processEntry, type ProcessArgs, type Settings } from "./process-args.js";
 import { lineOf, summaryOf, textOf, withRatio, type Line, type Measurement } from "./report.js";
 import { backendNames, openSite, type BackendName, type Place, type Site } from "./sites.js";
 import type { Workload } from "./workload.js";
@@ -35,7 +35,7 @@ async function measure(workload: Workload, place: Place, { options, base, site }
     ...(site.serverPid !== undefined && { serverPid: site.serverPid }),
     ...(options.profileFolder !== undefined && { profileFolder: resolve(options.profileFolder) }),
   };
-  const child = spawnProcess({ workload: workload.name, settings } satisfies ProcessArgs, nodeOptions(settings));
+  const child = spawnProcess(processEntry, { workload: workload.name, settings } satisfies ProcessArgs, nodeOptions(settings));
   const overdue = setTimeout(() => void child.kill(), limitMs);
   try {
     const { measurement } = await child.hear<Measured>("measured");

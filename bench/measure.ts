@@ -63,6 +63,26 @@ export async function inFlight(total: number, width: number, work: (index: numbe
   return latencies;
 }
 
+/** Runs `work` with `width` at once for this long, each lane at least once; what has begun is waited for. Gives the time each took. */
+export async function inFlightFor(
+  durationMs: number,
+  width: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<readonly number[]> {
+  const latencies: number[] = [];
+  const endMs = stampMs() + durationMs;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    do {
+      const startMs = stampMs();
+      await work(next++);
+      latencies.push(stampMs() - startMs);
+    } while (stampMs() < endMs);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+  return latencies;
+}
+
 export const delay = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 /** Collects garbage, twice, because finalizers of the first round free more. Needs `--expose-gc`. */

@@ -22,6 +22,9 @@ export interface Settings {
   readonly profileFolder?: string;
 }
 
+/** What `spawnProcess` starts for workloads and their roles. */
+export const processEntry = new URL("./process.js", import.meta.url);
+
 /** What every process of the benchmark is started with. */
 export const nodeOptions = ({ profileFolder }: Settings): readonly string[] =>
   profileFolder === undefined ? ["--expose-gc"] : ["--expose-gc", "--cpu-prof", "--cpu-prof-dir", profileFolder];

@@ -1,7 +1,7 @@
 // The entry of every process that the benchmark starts: a workload itself, or a role of it (a worker, a client).
 import type { Backend } from "perdure";
 import { openPost, spawnProcess, type Message } from "./children.js";
-import { nodeOptions, type ProcessArgs, type Settings } from "./process-args.js";
+import { nodeOptions, processEntry, type ProcessArgs, type Settings } from "./process-args.js";
 import { backendAt } from "./sites.js";
 import type { Bench } from "./workload.js";
 import { findWorkload } from "./workloads/index.js";
@@ -15,7 +15,7 @@ function benchOf(workload: string, settings: Settings): Bench {
     serverPid: settings.serverPid,
     openBackend: () => (place.backend === "memory" ? (inMemory ??= backendAt(place)) : backendAt(place)),
     spawn: (role, input = { type: "none" }) =>
-      spawnProcess({ workload, role, input, settings } satisfies ProcessArgs, nodeOptions(settings)),
+      spawnProcess(processEntry, { workload, role, input, settings } satisfies ProcessArgs, nodeOptions(settings)),
   };
 }
 

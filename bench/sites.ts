@@ -88,20 +88,20 @@ interface PostgresServer {
 }
 
 /** The script that the tests use as well. It is not compiled, hence found from the repository's root, where `npm run` starts us. */
-async function startPostgres(settings: readonly string[]): Promise<PostgresServer> {
+async function startPostgres(port: number | undefined): Promise<PostgresServer> {
   const script = (await import(pathToFileURL(resolve("scripts/postgres-server.mjs")).href)) as {
-    startPostgres(options: { readonly settings: readonly string[] }): PostgresServer;
+    startPostgres(options: { readonly port?: number }): PostgresServer;
   };
-  return script.startPostgres({ settings });
+  return script.startPostgres(port === undefined ? {} : { port });
 }
 
 /** The same server's URL with another database. By hand: one whose host is a socket's folder, among its parameters, is no URL for the URL class. */
 export const withDatabase = (url: string, name: string): string => url.replace(/^(\w+:\/\/[^/?#]*)(?:\/[^?#]*)?/, `$1/${name}`);
 
-/** @param settings of the server, like "listen_addresses='127.0.0.1'"; one that the environment names has its own */
-export async function openPostgres(settings: readonly string[] = []): Promise<Site> {
+/** @param port where it listens, for clients that know no sockets; one that the environment names has its own */
+export async function openPostgres(port?: number): Promise<Site> {
   const given = process.env["PERDURE_POSTGRES_URL"];
-  const own = given === undefined ? await startPostgres(settings) : undefined;
+  const own = given === undefined ? await startPostgres(port) : undefined;
   const url = given ?? own?.url ?? "";
   const execute = async (sql: string): Promise<readonly Record<string, unknown>[]> => {
     const client = new pg.Client({ connectionString: url });

