@@ -11,6 +11,8 @@ const waiting = workflow("waiting", async (ctx) => {
   return await ctx.step("wake", () => stampMs());
 });
 
+const limitMs = 15_000;
+
 /** W6: from a message's send to what the run does because of it. */
 export const messages: Workload = {
   name: "W6",
@@ -55,8 +57,11 @@ async function sample(
   );
   const last = handles.at(-1);
   while (last !== undefined && (await last.describe()).status !== "waiting") await delay(20);
+  const endMs = stampMs() + limitMs;
   for (const handle of handles) {
     const startMs = stampMs();
+    // Where processes hear of one another by polling only, each takes up to a second: fewer of them tell as much.
+    if (startMs > endMs) break;
     await handle.send(ping, 1);
     const wokenMs = await handle.result();
     answers.push(stampMs() - startMs);

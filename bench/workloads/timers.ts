@@ -2,7 +2,7 @@ import { openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { connect, launch, workflow, type Client } from "perdure";
 import type { Message } from "../children.js";
-import { delay, inFlight, percentile } from "../measure.js";
+import { delay, inFlight, percentile, stopwatch } from "../measure.js";
 import type { Measurement } from "../report.js";
 import { sharedBackends } from "../sites.js";
 import type { Bench, Role, Workload } from "../workload.js";
@@ -27,6 +27,11 @@ interface Begun extends Message {
   readonly count: number;
 }
 
+interface Usage extends Message {
+  readonly type: "usage";
+  readonly cpuMs: number;
+}
+
 /** As many timers as an hour's end or a batch job leaves, all due in the same millisecond, and two workers to deliver them. */
 export const timers: Workload = {
   name: "timers",
@@ -44,10 +49,16 @@ export const timers: Workload = {
     await inFlight(total, 200, (order) => client.start(alarm, { order, dueMs }, { id: `alarm-${order}` }));
     while (counts.reduce((sum, count) => sum + count, 0) < total && Date.now() < dueMs) await delay(50);
     const spareMs = dueMs - Date.now();
+    for (const each of workers) each.tell({ type: "reset" });
+    const elapsed = stopwatch(bench.serverPid);
     const finished = await untilDelivered(client, total);
+    const { serverCpuMs } = elapsed();
+    for (const each of workers) each.tell({ type: "report" });
+    const usages = await Promise.all(workers.map((each) => each.hear<Usage>("usage")));
+    const workersCpuMs = usages.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
     await client.close();
     await Promise.all(workers.map((each) => each.stop()));
-    return summarize({ bench, total, dueMs, spareMs, finished });
+    return summarize({ bench, total, dueMs, spareMs, finished, workersCpuMs, serverCpuMs });
   },
   roles: { worker: (...args) => worker(...args) },
 };
@@ -66,9 +77,11 @@ interface Evidence {
   readonly dueMs: number;
   readonly spareMs: number;
   readonly finished: number;
+  readonly workersCpuMs: number;
+  readonly serverCpuMs: number | undefined;
 }
 
-function summarize({ bench, total, dueMs, spareMs, finished }: Evidence): Measurement {
+function summarize({ bench, total, dueMs, spareMs, finished, workersCpuMs, serverCpuMs }: Evidence): Measurement {
   const deliveries = readDeliveries(logFile(bench));
   const lateMs = deliveries.map(({ atMs }) => atMs - dueMs);
   const distinct = new Set(deliveries.map(({ order }) => order)).size;
@@ -84,6 +97,8 @@ function summarize({ bench, total, dueMs, spareMs, finished }: Evidence): Measur
       lateP50Ms: percentile(lateMs, 0.5),
       early,
       twice,
+      workersCpuMsPer1000: (workersCpuMs / total) * 1000,
+      ...(serverCpuMs !== undefined && { serverCpuMsPer1000: (serverCpuMs / total) * 1000 }),
       smallestShare: shares.length < 2 ? 0 : Math.min(...shares) / deliveries.length,
       spareMs,
     },
@@ -119,6 +134,9 @@ const worker: Role = async (bench, post) => {
   noteDelivery = (order) => void writeSync(log, `${process.pid} ${Date.now()} ${order}\n`);
   const engine = await launch({ backend: bench.openBackend(), workflows: [alarm] });
   const ticker = setInterval(() => post.tell({ type: "begun", count: begun.size } as Begun), 100);
+  let elapsed = stopwatch();
+  post.onEach("reset", () => void (elapsed = stopwatch()));
+  post.onEach("report", () => post.tell({ type: "usage", cpuMs: elapsed().cpuMs } as Usage));
   post.tell({ type: "ready" });
   await post.hear("stop");
   clearInterval(ticker);
