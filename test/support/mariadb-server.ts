@@ -2,6 +2,7 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mysql from "mysql2/promise";
@@ -113,6 +114,7 @@ async function startServer(durable: boolean): Promise<MariadbServer> {
     `--datadir=${data}`,
     `--socket=${join(folder, "socket")}`,
     `--port=${port}`,
+    `--pid-file=${join(folder, "pid")}`,
     `--init-file=${init}`,
   ];
   let child: ChildProcess | undefined;
@@ -134,6 +136,7 @@ async function startServer(durable: boolean): Promise<MariadbServer> {
     await exited;
   };
   process.once("exit", endWithUs);
+  const guard = guardOf(folder);
   await start();
   return {
     ...server,
@@ -145,8 +148,18 @@ async function startServer(durable: boolean): Promise<MariadbServer> {
       await end("SIGKILL");
       process.removeListener("exit", endWithUs);
       rmSync(folder, { recursive: true, force: true });
+      guard.stdin.end();
     },
   };
+}
+
+/** Reads until the pipe ends, which it does with this process, even after kill -9; then the server has nobody left that it could work for. */
+function guardOf(folder: string) {
+  const script = 'cat >/dev/null; p=$(cat "$0/pid") && [ "$(cat "/proc/$p/comm")" = mariadbd ] && kill -KILL "$p"; sleep 0.2; rm -rf "$0"';
+  const guard = spawn("/bin/sh", ["-c", script, folder], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  guard.unref();
+  (guard.stdin as unknown as Socket).unref();
+  return guard;
 }
 
 function serverAt(url: string): MariadbServer {
