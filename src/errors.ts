@@ -23,6 +23,7 @@ export const errorCodes = {
   outcome_unknown: "An at-most-once step was started and never reported: it may or may not have happened.",
   not_found: "There is no run with this id.",
   not_running: "The run has already ended, so it can take no message and no command.",
+  continued: "The run has ended, and its chain goes on with another run; `details.runId` names it.",
   already_exists: "A run with this id exists and the start asked for none.",
   id_conflict: "A run with this id exists with another workflow or another input.",
   // runs that wait for somebody to mend the cause

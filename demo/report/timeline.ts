@@ -93,6 +93,13 @@ function laneOf(operation: Operation, mine: readonly Execution[], scene: Scene):
       return rest(`wait for ${name}`, "wait", settlements[0]?.kind === "message_received" ? "the message came" : "the time was up");
     case "scope_timeout":
       return rest("scope", "wait", "it was over");
+    case "transaction":
+    case "child":
+    case "child_result":
+    case "send":
+    case "cancel_run":
+    case "patch":
+      return rest(`${kind.replace("_", " ")} ${name}`, "wait", "it was done");
     case "step":
     case "activity": {
       const key = mine.find(({ id }) => id === settlements[0]?.by)?.key;

@@ -1,27 +1,38 @@
 /** What clients and engines share: the calls of the public API, translated into operations of the store. */
 import type { Store } from "../backend/backend.js";
-import type { Outcome, SendOperation, StartOperation } from "../backend/operations.js";
-import type { HistoryRecord, InboxItem, NewRun, Payload, RunOutcome, RunRecord } from "../backend/records.js";
+import type { Outcome, StartOperation } from "../backend/operations.js";
+import type { InboxItem, Payload, RunRecord, RunTarget } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import { inputHash } from "../codec/input-hash.js";
+import { writeAttributes } from "../core/attributes.js";
+import { checkKind } from "../core/check-options.js";
 import { parseDuration } from "../core/duration.js";
-import { engineVersion, isTerminal, readEnvelope } from "../core/events.js";
 import { checkName } from "../core/names.js";
+import { planRetry } from "../core/retry.js";
+import { parseInput } from "../core/schema.js";
 import { isPerdureError, PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
+import { readToken } from "../worker/activity-token.js";
 import type { GroupCommit } from "../worker/group-commit.js";
-import { fieldOfEvent, payloadFields } from "../worker/payload-fields.js";
+import { around } from "../worker/interceptors.js";
+import { newRunOf } from "../worker/new-run.js";
+import { Outgoing } from "../worker/outgoing.js";
+import { payloadFields } from "../worker/payload-fields.js";
 import { isUnknownOutcome, persist } from "../worker/persist.js";
+import { Post, type PreparedStart, type SealedItem } from "../worker/post.js";
+import { notFound, notRunning } from "../worker/refusals.js";
+import { terminationOf } from "../worker/termination.js";
 import type { Worker } from "../worker/worker.js";
-import type { Filter, Handle, RunInfo, SendOptions, StartOptions } from "./client-types.js";
+import type { Handle, SendOptions, StartOptions } from "./client-types.js";
 import type { Logger } from "./context-types.js";
-import type { AnyWorkflow, Envelope, Message, WorkflowRef } from "./definition-types.js";
+import type { AnyWorkflow, Envelope, Message, Update, WorkflowRef } from "./definition-types.js";
 import { checkOptions } from "./define-checks.js";
-import type { HistoryEvent } from "./history-types.js";
-import type { ResultWaiters, RunEnd, RunTarget } from "./result-waiters.js";
+import type { Interceptor } from "./interceptor-types.js";
+import type { EndTarget, ResultWaiters, RunEnd } from "./result-waiters.js";
 import { RunHandleImpl } from "./run-handle.js";
-import { checkFilter, errorInfo, infoOf, readHistory, statusOf, waitsOf } from "./run-info.js";
-import { parseInput } from "./schema.js";
+import { RunReads } from "./run-reads.js";
+import { RunViews } from "./run-views.js";
+import type { Watchers } from "./watchers.js";
 
 export interface ClientCoreOptions {
   readonly store: Store;
@@ -29,54 +40,61 @@ export interface ClientCoreOptions {
   readonly codec: Codec;
   readonly commits: GroupCommit;
   readonly waiters: ResultWaiters;
+  readonly watchers: Watchers;
   readonly logger: Logger;
+  readonly interceptors: readonly Interceptor[];
   /** The worker of this process, if it has one. */
   readonly worker: Worker | undefined;
 }
 
-interface Sealed {
-  readonly item: InboxItem;
-  readonly text: string;
-}
-
-interface PreparedStart {
-  readonly run: NewRun;
-  readonly text: string;
-  readonly input: Payload;
-  readonly messages: readonly Sealed[];
-  readonly dueAt: number | null;
-}
-
-const historyPage = 1000;
-const listPage = 200;
+const startOptions = ["id", "timeout", "delay", "send", "onExisting", "reuse", "retry", "queue", "attributes", "transaction"];
 
 export class ClientCore {
   readonly runtime: Runtime;
+  readonly reads: RunReads;
+  readonly views: RunViews;
   readonly #options: ClientCoreOptions;
+  readonly #post: Post;
+  readonly #outgoing: Outgoing;
   #closed = false;
 
   constructor(options: ClientCoreOptions) {
     this.#options = options;
     this.runtime = options.runtime;
+    const { store, codec, commits, worker, watchers } = options;
+    const parts = { store, codec, persist: <T>(call: () => Promise<T>) => this.#persist(call), checkOpen: () => this.#checkOpen() };
+    this.#post = new Post({ commits, worker, persist: parts.persist });
+    this.#outgoing = new Outgoing({ post: this.#post, codec, now: () => store.now() });
+    this.reads = new RunReads(parts);
+    this.views = new RunViews({ ...parts, watchers });
   }
 
   close(): void {
     this.#closed = true;
     this.#options.waiters.close(closedError());
+    this.#options.watchers.close();
   }
 
   async start<R>(def: WorkflowRef<any, R>, input: unknown, options: StartOptions = {}): Promise<Handle<R>> {
     this.#checkOpen();
-    if ((def as Partial<typeof def> | undefined)?.kind !== "workflow")
-      throw new PerdureError("invalid_argument", "start takes a workflow (or workflowRef) as its first argument.");
-    checkOptions(options, `start of workflow "${def.name}"`, ["id", "timeout", "delay", "send"]);
-    const prepared = await this.#prepare(def, input, options);
-    const { workflowId, runId } = prepared.run;
-    const outcome = await this.#submitStart(def, prepared);
-    const handle = (run: string): Handle<R> => new RunHandleImpl<R>(this, workflowId, { runId: run });
-    if (outcome.status === "started" || outcome.run.runId === runId) return handle(runId);
-    await this.#checkSame(outcome.run, prepared);
-    return handle(outcome.run.runId);
+    checkKind(def, "workflow", "start", "made by workflow(…) or workflowRef(…)");
+    const what = `start of workflow "${def.name}"`;
+    checkOptions(options, what, startOptions);
+    checkPolicies(options, what);
+    const definition = def as Partial<AnyWorkflow>;
+    const parsed = parseInput(definition.input, input, `The input of workflow "${def.name}"`);
+    const value = parsed instanceof Promise ? ((await parsed) as unknown) : parsed;
+    const workflowId = options.id ?? definition.options?.id?.(value) ?? this.runtime.uuid();
+    checkName(workflowId, "the id of a run");
+    const hooks = this.#options.interceptors.flatMap(({ start }) => start ?? []);
+    if (hooks.length === 0) return this.#start(def, value, workflowId, options, undefined);
+    let handle: Handle<R> | undefined;
+    const call = { workflow: def.name, id: workflowId, input: value, headers: {} as Record<string, string> };
+    await around<typeof call, void>(hooks, call, async () => {
+      handle = await this.#start(def, value, workflowId, options, call.headers);
+    });
+    if (handle === undefined) throw new PerdureError("cancelled", `An interceptor did not let the ${what} through.`);
+    return handle;
   }
 
   handle<R>(id: string): Handle<R> {
@@ -84,43 +102,94 @@ export class ClientCore {
     return new RunHandleImpl<R>(this, id, { workflowId: id });
   }
 
-  waitForEnd(target: RunTarget): { readonly end: Promise<RunEnd>; readonly stop: () => void } {
+  runHandle<R>(runId: string): Handle<R> {
+    checkName(runId, "the id of a run");
+    return new RunHandleImpl<R>(this, runId, { runId });
+  }
+
+  waitForEnd(target: EndTarget): { readonly end: Promise<RunEnd>; readonly stop: () => void } {
     if (this.#closed) return { end: Promise.reject(closedError()), stop: () => undefined };
     return this.#options.waiters.wait(target, "runId" in target && this.#options.worker?.drives(target.runId) === true);
   }
 
   /** The result, or the error, of an ended run. */
-  async openEnd(end: RunEnd): Promise<unknown> {
-    const { codec } = this.#options;
-    const { payload, event } = end.last;
-    if (payload === null) return undefined;
-    const context = { workflowId: end.workflowId, field: fieldOfEvent(readEnvelope(event)) };
-    const text = codec.sync ? codec.openSync(payload, context) : await codec.open(payload, context);
-    return end.status === "completed" ? codec.decode(text) : codec.decodeError(text);
+  openEnd(end: RunEnd): Promise<unknown> {
+    return this.reads.openEnd(end);
   }
 
   async send(target: RunTarget, id: string, message: Message<any, any>, value: unknown, options: SendOptions = {}): Promise<void> {
     this.#checkOpen();
-    if ((message as Partial<typeof message> | undefined)?.kind !== "message")
-      throw new PerdureError("invalid_argument", "send takes a message definition as its first argument.");
+    checkKind(message, "message", "send", "made by message(…)");
     checkOptions(options, `send of message "${message.name}"`, ["key"]);
     if (options.key !== undefined) checkName(options.key, "the key of a message");
-    const { item } = await this.#sealMessage(message, value, id);
-    await this.#deliver(target, id, item, options.key === undefined ? `send/${this.runtime.uuid()}` : `key/${options.key}`);
+    const hooks = this.#options.interceptors.flatMap(({ send }) => send ?? []);
+    await around(hooks, { name: message.name, id, value }, async () => {
+      const workflowId = await this.reads.workflowIdOf(target, id);
+      const { item } = await this.#sealMessage(message, value, workflowId);
+      const key = options.key === undefined ? `send/${this.runtime.uuid()}` : `key/${options.key}`;
+      await this.#outgoing.deliver(target, id, item, key);
+    });
   }
 
   async cancel(target: RunTarget, id: string, reason: string | undefined): Promise<void> {
     this.#checkOpen();
     if (reason !== undefined && typeof reason !== "string")
       throw new PerdureError("invalid_argument", "The reason of a cancel must be a string.");
-    const text = this.#options.codec.encode(reason, "the reason of the cancel");
-    const payload = await this.#seal(text, id, payloadFields.cancel);
-    await this.#deliver(
-      target,
-      id,
-      { kind: "cancel", name: "", command: null, attempt: null, payload, options: null },
-      `cancel/${this.runtime.uuid()}`,
-    );
+    const item = await this.#outgoing.cancelItem(await this.reads.workflowIdOf(target, id), reason);
+    await this.#outgoing.deliver(target, id, item, `cancel/${this.runtime.uuid()}`);
+  }
+
+  async update<T>(target: RunTarget, id: string, def: Update<any, T, any>, value: unknown, options: SendOptions = {}): Promise<T> {
+    this.#checkOpen();
+    checkKind(def, "update", "update", "made by update(…)");
+    checkOptions(options, `update "${def.name}"`, ["key"]);
+    if (options.key !== undefined) checkName(options.key, "the key of an update");
+    const hooks = this.#options.interceptors.flatMap((one) => one.update ?? []);
+    return around<{ name: string; id: string; value: unknown }, unknown>(hooks, { name: def.name, id, value }, () =>
+      this.#update(target, id, def, value, options.key ?? this.runtime.uuid()),
+    ) as Promise<T>;
+  }
+
+  async #update(target: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
+    const { codec } = this.#options;
+    const workflowId = await this.reads.workflowIdOf(target, id);
+    const value = await parseInput(def.input, raw, `The value of update "${def.name}"`);
+    const text = codec.encode(value, `the value of update "${def.name}"`);
+    const payload = await this.#seal(text, workflowId, payloadFields.update(def.name));
+    const options = JSON.stringify({ id: updateId });
+    const item: InboxItem = { kind: "update", name: def.name, command: null, attempt: null, payload, options };
+    try {
+      await this.#outgoing.deliver(target, id, item, `update/${updateId}`);
+    } catch (error) {
+      // Of a run that has ended, an answer that was given before is given again.
+      if (!isPerdureError(error, "not_running") && !isPerdureError(error, "outcome_unknown")) throw error;
+    }
+    const answer = await this.views.answer(target, workflowId, updateId);
+    if (answer === undefined) {
+      throw new PerdureError("not_running", `Run "${id}" has ended without answering the update "${def.name}".`, { details: { id } });
+    }
+    if (answer.status === "completed") return codec.decode(answer.text);
+    throw codec.decodeError(answer.text);
+  }
+
+  async terminate(target: RunTarget, id: string, reason: string | undefined): Promise<void> {
+    this.#checkOpen();
+    if (reason !== undefined && typeof reason !== "string")
+      throw new PerdureError("invalid_argument", "The reason of terminate must be a string.");
+    const termination = await terminationOf(this.#options.codec, await this.reads.workflowIdOf(target, id), reason);
+    let unknown = false;
+    const { status } = await this.#persist(async () => {
+      try {
+        return await this.#options.commits.submit({ type: "terminate", target, termination });
+      } catch (error) {
+        if (isUnknownOutcome(error)) unknown = true;
+        throw error;
+      }
+    });
+    // An earlier attempt without an answer may have been it.
+    if (status === "terminated" || unknown) return;
+    if (status === "not_found") throw notFound(id);
+    throw notRunning(id);
   }
 
   async resume(target: RunTarget, id: string): Promise<void> {
@@ -130,78 +199,100 @@ export class ClientCore {
     this.#options.worker?.onRunsDue();
   }
 
-  async describe(target: RunTarget, id: string): Promise<RunInfo> {
-    const { store } = this.#options;
-    const found = await this.#find(target, id);
-    const info = infoOf(found.run, store.now());
-    const events = await this.#readHistory(found.run);
-    const last = events.at(-1);
-    const ended = found.last !== null;
-    const cancelled = events.some((event) => event.kind === "cancel_requested") || (!ended && (await this.#cancelUnread(found.run)));
-    return {
-      ...info,
-      progressAt: last?.at,
-      waitingFor: ended ? [] : events.length === 0 ? [{ kind: "worker", until: info.startAt }] : waitsOf(events),
-      cancelRequested: ended ? undefined : cancelled,
-      error: ended && last?.data instanceof Error ? errorInfo(last.data) : undefined,
-    };
-  }
-
-  async history(target: RunTarget, id: string): Promise<readonly HistoryEvent[]> {
-    return this.#readHistory((await this.#find(target, id)).run);
-  }
-
-  async *list(filter: Filter = {}): AsyncGenerator<RunInfo> {
+  /** Finishes an activity that was left to somebody outside. */
+  async finishActivity(token: string, outcome: { readonly result: unknown } | { readonly error: Error }): Promise<void> {
     this.#checkOpen();
-    const wanted = checkFilter(filter);
-    const { store } = this.#options;
-    let before: number | undefined;
-    let left = filter.limit ?? Infinity;
-    while (left > 0) {
-      const page = await this.#persist(() =>
-        store.listRuns({ name: filter.name, workflowIdPrefix: filter.idPrefix, before, limit: listPage }),
-      );
-      for (const run of page) {
-        if (wanted?.has(statusOf(run, store.now())) === false) continue;
-        yield infoOf(run, store.now());
-        if (--left <= 0) return;
-      }
-      if (page.length < listPage) return;
-      before = page.at(-1)?.key;
-    }
+    const { workflowId, ...task } = readToken(token);
+    const { codec } = this.#options;
+    const text = "result" in outcome ? codec.encode(outcome.result, "the result of the activity") : codec.encodeError(outcome.error);
+    const payload = await this.#seal(text, workflowId, payloadFields.operation(task.command));
+    if (await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload)) return;
+    throw new PerdureError(
+      "not_found",
+      "The activity of this token does not wait any more: it was finished, timed out or cancelled, tried again, or its run has ended.",
+    );
   }
 
   // Starts. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #prepare(def: WorkflowRef<any, any>, raw: unknown, options: StartOptions): Promise<PreparedStart> {
+  async #start<R>(
+    def: WorkflowRef<any, R>,
+    input: unknown,
+    workflowId: string,
+    options: StartOptions,
+    headers: Record<string, string> | undefined,
+  ): Promise<Handle<R>> {
+    const prepared = await this.#prepare(def, input, workflowId, options, headers);
+    const { runId } = prepared.run;
+    const outcome =
+      options.transaction === undefined
+        ? await this.#post.start(prepared)
+        : await this.#startWithin(prepared, options.transaction.connection);
+    const handle = (run: string): Handle<R> => new RunHandleImpl<R>(this, workflowId, { chainOf: run });
+    if (outcome.status === "started" || outcome.run.runId === runId) return handle(runId);
+    if (options.onExisting === "fail") {
+      throw new PerdureError(
+        "already_exists",
+        `There is a run "${workflowId}" already. Use another id, or leave out onExisting to get a handle of it.`,
+        {
+          details: { id: workflowId, runId: outcome.run.runId },
+        },
+      );
+    }
+    await this.#checkSame(outcome.run, prepared);
+    return handle(outcome.run.runId);
+  }
+
+  async #prepare(
+    def: WorkflowRef<any, any>,
+    input: unknown,
+    workflowId: string,
+    options: StartOptions,
+    headers: Record<string, string> | undefined,
+  ): Promise<PreparedStart> {
     const { codec, store } = this.#options;
-    const definition = def as Partial<AnyWorkflow>;
-    const parsed = parseInput(definition.input, raw, `The input of workflow "${def.name}"`);
-    const input = parsed instanceof Promise ? ((await parsed) as unknown) : parsed;
-    const text = codec.encode(input, `the input of workflow "${def.name}"`);
-    const workflowId = options.id ?? definition.options?.id?.(input) ?? this.runtime.uuid();
-    checkName(workflowId, "the id of a run");
+    const definition = def as WorkflowRef<any, any> & Partial<AnyWorkflow>;
+    const inputText = codec.encode(input, `the input of workflow "${def.name}"`);
     const timeout = options.timeout ?? definition.options?.timeout;
+    const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, `the timeout of workflow "${def.name}"`);
     const dueAt = this.#dueAt(options.delay);
-    const messages: Sealed[] = [];
+    const messages: SealedItem[] = [];
     for (const envelope of options.send ?? []) messages.push(await this.#sealEnvelope(envelope, workflowId));
-    const run: NewRun = {
+    const { when: _, ...retry } = options.retry ?? {};
+    const run = newRunOf({
+      definition,
       workflowId,
       runId: this.runtime.uuid(),
-      name: def.name,
-      route: def.name,
-      version: definition.version ?? null,
-      engineVersion,
-      parentRunId: null,
-      options: null,
-      // A hash says something about its input: with a chain that hides payloads it is not stored, and a conflict is found by opening the stored one.
-      inputHash: codec.sync ? inputHash(text) : "",
+      visibleText: codec.sync ? inputText : null,
       // From when it begins: a run that waits for its time has not taken any yet.
-      deadlineAt:
-        timeout === undefined ? null : Math.max(store.now(), dueAt ?? 0) + parseDuration(timeout, `the timeout of workflow "${def.name}"`),
+      deadlineAt: timeoutMs === undefined ? null : Math.max(store.now(), dueAt ?? 0) + timeoutMs,
+      options: {
+        retry: options.retry === undefined ? undefined : retry,
+        timeoutMs,
+        queue: (options.queue ?? definition.options?.queue)?.name,
+        headers: headers === undefined || Object.keys(headers).length === 0 ? undefined : headers,
+      },
+    });
+    return {
+      run,
+      inputText,
+      input: codec.sync ? inputText : await this.#seal(inputText, workflowId, payloadFields.input),
+      messages,
+      dueAt,
+      reuse: options.reuse === "after-failure" ? "after_failure" : (options.reuse ?? "never"),
+      terminates:
+        options.onExisting === "terminate" ? await terminationOf(codec, workflowId, "Another run was started in its place.") : null,
+      attributes: options.attributes === undefined ? none : writeAttributes(options.attributes, `the attributes of workflow "${def.name}"`),
     };
-    const payload = codec.sync ? text : await this.#seal(text, workflowId, payloadFields.input);
-    return { run, text, input: payload, messages, dueAt };
+  }
+
+  /** As part of a transaction of the application's: nothing is tried again, and nobody here knows when it commits. */
+  async #startWithin(start: PreparedStart, connection: unknown): Promise<Outcome<StartOperation>> {
+    const { inputText: _, messages, ...rest } = start;
+    const [outcome] = await this.#options.store.applyWithin(connection, [
+      { type: "start", ...rest, messages: messages.map(({ item }) => item), eager: null },
+    ]);
+    return outcome;
   }
 
   #dueAt(delay: StartOptions["delay"]): number | null {
@@ -210,42 +301,6 @@ export class ClientCore {
     const time = delay.getTime();
     if (Number.isNaN(time)) throw new PerdureError("invalid_argument", "The delay of a start is an invalid Date.");
     return time;
-  }
-
-  async #submitStart(def: WorkflowRef<any, any>, start: PreparedStart): Promise<Outcome<StartOperation>> {
-    const { commits, worker } = this.#options;
-    const operation = (eager: StartOperation["eager"]): StartOperation => ({
-      type: "start",
-      run: start.run,
-      input: start.input,
-      messages: start.messages.map(({ item }) => item),
-      dueAt: start.dueAt,
-      reuse: "never",
-      terminates: null,
-      attributes: [],
-      eager,
-    });
-    if (start.dueAt === null && worker?.accepts(def.name) === true) {
-      try {
-        return await worker.startEagerly({
-          run: start.run,
-          inputText: start.text,
-          input: start.input,
-          messages: start.messages,
-          operation,
-        });
-      } catch (error) {
-        // A worker that lost its lease or closes before the commit has not stored it; after it, it may be stored and this worker's. It finds itself by its run id.
-        if (!isUnknownOutcome(error) && !isPerdureError(error, "lease_lost") && !isPerdureError(error, "shutdown")) throw error;
-        const outcome = await this.#persist(() => commits.submit(operation(null)));
-        if (outcome.status === "exists" && outcome.run.runId === start.run.runId) await worker.reclaim(outcome.run.key, outcome.run.epoch);
-        else worker.onRunsDue();
-        return outcome;
-      }
-    }
-    const outcome = await this.#persist(() => commits.submit(operation(null)));
-    if (outcome.status === "started") worker?.onRunsDue();
-    return outcome;
   }
 
   /** The same id must mean the same thing: another workflow or another input is a conflict, not a second start. */
@@ -261,90 +316,22 @@ export class ClientCore {
 
   async #sameInput(run: RunRecord, start: PreparedStart): Promise<boolean> {
     if (run.inputHash !== "" && start.run.inputHash !== "") return run.inputHash === start.run.inputHash;
-    const { store, codec } = this.#options;
-    const [line] = await store.loadHistory({ key: run.key, fromSeq: 1, limit: 1 });
-    const [box] = line === undefined ? await store.loadInboxes([{ key: run.key, above: 0 }]) : [];
-    const payload = line?.payload ?? box?.find((item) => item.kind === "start")?.payload;
-    if (payload === undefined || payload === null) return true;
-    return inputHash(await codec.open(payload, { workflowId: run.workflowId, field: payloadFields.input })) === inputHash(start.text);
+    const stored = await this.reads.inputText(run);
+    return stored === undefined || inputHash(stored) === inputHash(start.inputText);
   }
 
   // Messages. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #sealEnvelope(envelope: Envelope, workflowId: string): Promise<Sealed> {
-    if ((envelope as Partial<Envelope> | undefined)?.kind !== "envelope")
-      throw new PerdureError("invalid_argument", "The option send of a start takes messages made by message.of(value).");
+  #sealEnvelope(envelope: Envelope, workflowId: string): Promise<SealedItem> {
+    checkKind(envelope, "envelope", "The option send of a start", "made by message.of(value)");
     return this.#sealMessage(envelope.message, envelope.value, workflowId);
   }
 
-  async #sealMessage(message: Message<any, any>, raw: unknown, workflowId: string): Promise<Sealed> {
+  async #sealMessage(message: Message<any, any>, raw: unknown, workflowId: string): Promise<SealedItem> {
     const value = await parseInput(message.input, raw, `The value of message "${message.name}"`);
     const text = this.#options.codec.encode(value, `the value of message "${message.name}"`);
     const payload = await this.#seal(text, workflowId, payloadFields.message(message.name));
     return { item: { kind: "message", name: message.name, command: null, attempt: null, payload, options: null }, text };
-  }
-
-  async #deliver(target: RunTarget, id: string, item: InboxItem, dedupeKey: string): Promise<void> {
-    const { commits, worker } = this.#options;
-    let unknown = false;
-    let claimFor: SendOperation["claimFor"] = null;
-    const outcome = await this.#persist(async () => {
-      claimFor = worker?.claimFor() ?? null;
-      const operation: SendOperation = { type: "send", target, item, dedupeKey, claimFor };
-      try {
-        return await commits.submit(operation);
-      } catch (error) {
-        if (isUnknownOutcome(error)) unknown = true;
-        throw error;
-      }
-    });
-    switch (outcome.status) {
-      case "sent":
-        if (outcome.claimed !== null) worker?.takeUp(outcome.claimed, (claimFor as SendOperation["claimFor"])?.worker ?? 0);
-        else if (outcome.owner !== null && outcome.owner === worker?.worker) worker.notice(outcome.key, outcome.position);
-        return;
-      case "duplicate":
-        return;
-      case "not_found":
-      case "not_running":
-        if (unknown) {
-          throw new PerdureError(
-            "outcome_unknown",
-            `It is not known whether run "${id}" took what was sent: the store gave no answer at first, and now the run is not there to take it.`,
-            { details: { id } },
-          );
-        }
-        if (outcome.status === "not_found") throw notFound(id);
-        throw new PerdureError("not_running", `Run "${id}" has ended, so it takes nothing any more.`, { details: { id } });
-      default:
-        outcome satisfies never;
-    }
-  }
-
-  // Reads. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #find(target: RunTarget, id: string): Promise<RunOutcome> {
-    this.#checkOpen();
-    const [found] = await this.#persist(() => this.#options.store.findRuns([target]));
-    if (found === null || found === undefined) throw notFound(id);
-    return found;
-  }
-
-  async #readHistory(run: RunRecord): Promise<HistoryEvent[]> {
-    const { store, codec } = this.#options;
-    const records: HistoryRecord[] = [];
-    for (;;) {
-      const page = await this.#persist(() => store.loadHistory({ key: run.key, fromSeq: records.length + 1, limit: historyPage }));
-      records.push(...page);
-      const last = page.at(-1);
-      if (page.length < historyPage || last === undefined || isTerminal(readEnvelope(last.event))) break;
-    }
-    return readHistory(codec, run.workflowId, records);
-  }
-
-  async #cancelUnread(run: RunRecord): Promise<boolean> {
-    const [box] = await this.#persist(() => this.#options.store.loadInboxes([{ key: run.key, above: 0 }]));
-    return box?.some((item) => item.kind === "cancel") === true;
   }
 
   async #seal(text: string, workflowId: string, field: string): Promise<Payload> {
@@ -368,8 +355,21 @@ export class ClientCore {
   }
 }
 
+const none: readonly never[] = [];
+
+function checkPolicies({ onExisting, reuse, retry, queue }: StartOptions, what: string): void {
+  if (onExisting !== undefined && onExisting !== "use" && onExisting !== "fail" && onExisting !== "terminate")
+    throw new PerdureError(
+      "invalid_argument",
+      `The option onExisting of ${what} is ${JSON.stringify(onExisting)}. Give "use", "fail" or "terminate".`,
+    );
+  if (reuse !== undefined && reuse !== "never" && reuse !== "after-failure" && reuse !== "always")
+    throw new PerdureError(
+      "invalid_argument",
+      `The option reuse of ${what} is ${JSON.stringify(reuse)}. Give "never", "after-failure" or "always".`,
+    );
+  if (retry !== undefined) planRetry(retry, what);
+  if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
+}
+
 const closedError = (): PerdureError => new PerdureError("closed", "The engine or client was closed. Launch or connect again.");
-const notFound = (id: string): PerdureError =>
-  new PerdureError("not_found", `There is no run "${id}". Check the id, and that this store is the one it was started in.`, {
-    details: { id },
-  });

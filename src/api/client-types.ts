@@ -4,10 +4,25 @@ import type { Backend } from "../backend/backend.js";
 import type { PayloadCodec } from "../codec/codec.js";
 import type { CodecLimits } from "../codec/limits.js";
 import type { Duration } from "../core/duration.js";
-import type { HistoryEvent } from "./history-types.js";
+import type { HistoryEvent, HistoryExport } from "./history-types.js";
+import type { Interceptor } from "./interceptor-types.js";
 import type { ErrorCode } from "../errors.js";
+import type { RetryPolicy } from "../core/retry.js";
 import type { Logger } from "./context-types.js";
-import type { AnyActivity, AnyWorkflow, Envelope, Message, WorkflowRef } from "./definition-types.js";
+import type {
+  ActivityRef,
+  AnyActivity,
+  AnyWorkflow,
+  Attributes,
+  BoundTransaction,
+  Envelope,
+  Message,
+  Queue,
+  State,
+  Stream,
+  Update,
+  WorkflowRef,
+} from "./definition-types.js";
 import type { Args, ErrorClass, Wait } from "./shape-types.js";
 
 /** Starts an engine: a client, and a worker that runs the given definitions. @example const engine = await launch({ backend, workflows: [fulfil] }); */
@@ -28,6 +43,8 @@ export interface ConnectOptions {
   readonly codec?: readonly PayloadCodec[] | undefined;
   /** How large and how deep a stored value may be. Default: 4 MiB of encoded text, 200 levels, 1,000,000 values; of an error's stack 4,096 characters are kept. */
   readonly limits?: Partial<CodecLimits> | undefined;
+  /** Hooks around what this process does, the outermost first. Default: none. */
+  readonly interceptors?: readonly Interceptor[] | undefined;
 }
 
 /** Options of `launch`. */
@@ -36,6 +53,8 @@ export interface LaunchOptions extends ConnectOptions {
   readonly workflows?: readonly AnyWorkflow[] | undefined;
   /** The activities that this process runs. */
   readonly activities?: readonly AnyActivity[] | undefined;
+  /** The queues that this process serves. Default: the default queue, and those that its definitions name. */
+  readonly queues?: readonly Queue[] | undefined;
   /** How much this process does at once. Runs that wait (for time, messages or activities) do not count. */
   readonly concurrency?:
     | {
@@ -73,6 +92,22 @@ export interface Client extends AsyncDisposable {
   execute<I, R>(def: WorkflowRef<I, R>, ...args: Args<NoInfer<I>, StartOptions>): Promise<R>;
 
   /**
+   * Completes an activity that was left to somebody outside with `completeLater`, by its token.
+   * @throws `not_found` if the activity does not wait any more
+   * @example await client.complete(approveInvoice, token, { approvedBy: "ann" });
+   */
+  complete<R>(def: ActivityRef<any, R>, token: string, result: NoInfer<R>): Promise<void>;
+
+  /** Fails such an activity; its retry policy decides what follows. @throws `not_found` */
+  fail(token: string, error: Error): Promise<void>;
+
+  /**
+   * A handle of exactly one run, by its run id: where a run of a chain goes on as another one, this handle stays.
+   * @example const first = client.getRun(info.runId);
+   */
+  getRun<R = unknown>(runId: string): Handle<R>;
+
+  /**
    * A handle of a run by its id. Nothing is read yet: a wrong id shows at the first use, as `not_found`.
    * @example const handle = engine.get(fulfil, "order-17");
    */
@@ -107,6 +142,21 @@ export interface StartOptions {
   readonly delay?: Duration | Date | undefined;
   /** Messages that the run finds waiting; stored together with the start. @example { send: [approved.of(true)] } */
   readonly send?: readonly Envelope[] | undefined;
+  /** What to do where a run with this id is open. `use`: give a handle of it; `fail`: throw `already_exists`; `terminate`: end it by force, and start. Default: use. */
+  readonly onExisting?: "use" | "fail" | "terminate" | undefined;
+  /**
+   * What to do where a run with this id has ended. `never`: it counts as the one that was asked for (see `onExisting`); `after-failure`: start again if it failed, was
+   * cancelled or terminated; `always`: start again. Default: never.
+   */
+  readonly reuse?: "never" | "after-failure" | "always" | undefined;
+  /** Begins the run again after a failure. Default: that of the definition. */
+  readonly retry?: RetryPolicy | undefined;
+  /** The queue that it waits in for a worker. Default: that of the definition. */
+  readonly queue?: Queue | undefined;
+  /** Searchable facts that the run begins with. */
+  readonly attributes?: Attributes | undefined;
+  /** A transaction of your own in the backend's database: the run is there when it commits, and never was if it does not. */
+  readonly transaction?: BoundTransaction | undefined;
 }
 
 /** Options of a send. */
@@ -142,10 +192,47 @@ export interface Handle<out R> extends RunHandle {
   result<const O = never>(wait?: ResultWait<O>): Promise<R | O>;
   /** What the run is, what it waits for, and why it is not moving. @throws `not_found` */
   describe(): Promise<RunInfo>;
+  /**
+   * Asks the run something and waits for its answer; resolves with what its handler returns.
+   * @throws what the handler or the validator throws · `not_found` · `not_running`, also if the run ends without an answer · `invalid_input`
+   * @example const price = await handle.update(setPrice, 99);
+   */
+  update<I, T>(def: Update<I, T, any>, ...args: Args<NoInfer<I>, SendOptions>): Promise<T>;
+  /** The value that the run published last; undefined if it has published none. Needs no worker. @throws `not_found` */
+  read<V>(state: State<V>): Promise<V | undefined>;
+  /** The published value now and each time it changes, until the run ends or `signal` aborts; values that follow quickly may be passed over. */
+  watch<V>(state: State<V>, options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<V>;
+  /** Follows a stream from an offset on (default: its beginning), until the run has ended and everything was read. */
+  stream<C>(stream: Stream<C>, options?: StreamOptions): StreamReader<C>;
+  /** Ends the run by force, without its code having a say; its children are closed as their policy says. @throws `not_found` · `not_running` */
+  terminate(reason?: string): Promise<void>;
   /** Everything that has happened to the run, in order. @throws `not_found` · `undecodable` */
   history(): Promise<readonly HistoryEvent[]>;
+  /** The history as plain data, for a file: `replay` of perdure/testing proves that code fits it. Payloads are in it as readable text. @throws `not_found` · `undecodable` */
+  export(): Promise<HistoryExport>;
   /** Lets a parked run go on at once, after its cause was mended; does nothing to others. @throws `not_found` */
   resume(): Promise<void>;
+}
+
+/** Options of {@link Handle.stream}. */
+export interface StreamOptions {
+  /** The offset of the first chunk that is wanted: one more than that of the last that was read. Default: 0. */
+  readonly from?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One thing that a stream's reader sees. */
+export type StreamEntry<C> =
+  | { readonly kind: "chunk"; readonly offset: number; readonly value: C }
+  /** A step that was cut off has begun again: what it had written from `from` on does not count any more. */
+  | { readonly kind: "restart"; readonly offset: number; readonly from: number };
+
+/** The chunks of a stream, in order. */
+export interface StreamReader<C> extends AsyncIterable<C> {
+  /** With their offsets, and with the marks of writers that began again. */
+  entries(): AsyncIterable<StreamEntry<C>>;
+  /** The same chunks as a Web stream. */
+  readable(): ReadableStream<C>;
 }
 
 /** How long to wait for a result. Without a `timeout`: until the run ends, or `signal` aborts. The run itself is not touched by either. */
@@ -157,9 +244,19 @@ export type ResultWait<O> =
  * Where a run is:
  * `pending` it has something to do and no worker has taken it · `running` a worker drives it · `sleeping` it waits for a time ·
  * `waiting` it waits for messages or activities · `parked` it cannot go on until somebody mends the cause (see {@link RunInfo.parked}) ·
- * `completed`, `failed`, `cancelled` and `terminated`: it has ended.
+ * `completed`, `failed`, `cancelled` and `terminated`: it has ended · `continued`: its chain goes on with another run.
  */
-export type RunStatus = "pending" | "running" | "sleeping" | "waiting" | "parked" | "completed" | "failed" | "cancelled" | "terminated";
+export type RunStatus =
+  | "pending"
+  | "running"
+  | "sleeping"
+  | "waiting"
+  | "parked"
+  | "completed"
+  | "failed"
+  | "cancelled"
+  | "terminated"
+  | "continued";
 
 /** Everything that is known of a run without running its code. It answers "why is it not moving". */
 export interface RunInfo {
@@ -190,6 +287,10 @@ export interface RunInfo {
   readonly waitingFor: readonly WaitingFor[];
   /** The worker that drives it, if any. */
   readonly worker?: { readonly id: string } | undefined;
+  /** Searchable facts about it. */
+  readonly attributes: Readonly<Record<string, string | number | boolean | Date>>;
+  /** The run that it is a child of, if it is one. */
+  readonly parent?: { readonly id: string; readonly runId: string } | undefined;
   /** How many times in a row a process ended while it drove this run; at the limit the run is parked as `poisoned`. */
   readonly crashCount: number;
   /** Why it is parked, if it is. It goes on when the cause is mended: nothing is lost meanwhile. */
@@ -200,8 +301,8 @@ export interface RunInfo {
 
 /** One thing that a run waits for. */
 export interface WaitingFor {
-  /** `worker`: any worker that has this workflow · `timer` · `message` · `step` · `activity`. */
-  readonly kind: "worker" | "timer" | "message" | "step" | "activity";
+  /** `worker`: any worker that has this workflow · `timer` · `message` · `step` · `activity` · `transaction` · `child` · `run`: an answer of the store about another run. */
+  readonly kind: "worker" | "timer" | "message" | "step" | "activity" | "transaction" | "child" | "run";
   /** Of the step, the activity, or the messages (`a | b`). */
   readonly name?: string | undefined;
   /** When it was asked for. */
@@ -238,6 +339,8 @@ export interface Filter {
   readonly status?: RunStatus | readonly RunStatus[] | undefined;
   /** How their ids begin. */
   readonly idPrefix?: string | undefined;
+  /** Facts that they all have. @example { customer: "c-17" } */
+  readonly attributes?: Attributes | undefined;
   /** How many at most. Default: all. */
   readonly limit?: number | undefined;
 }

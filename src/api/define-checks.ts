@@ -1,5 +1,6 @@
 // What a definition's parts must be. Types say it too; this is for plain JavaScript, and for values that arrive as `any`.
-import { kindOf } from "../core/check-options.js";
+import { readCallOptions } from "../core/calls.js";
+import { checkKind, kindOf } from "../core/check-options.js";
 import { parseDuration } from "../core/duration.js";
 import { planRetry } from "../core/retry.js";
 import { PerdureError } from "../errors.js";
@@ -15,7 +16,13 @@ export function checkRun(run: unknown, what: string): void {
 
 export function checkWorkflowOptions(options: WorkflowOptions<any> | undefined, what: string): void {
   if (options === undefined) return;
-  const { version, id, timeout } = options;
+  const { version, versioning, id, timeout, retry, queue } = options;
+  if (versioning !== undefined && versioning !== "moving" && versioning !== "pinned")
+    throw invalid(`The option versioning of ${what} is ${JSON.stringify(versioning)}. Give "moving" or "pinned".`);
+  if (versioning === "pinned" && version === undefined)
+    throw invalid(`${what} is pinned, so it needs a version to be pinned to. Give the option version as well.`);
+  if (retry !== undefined) planRetry(retry, what);
+  if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
   if (version !== undefined && (typeof version !== "string" || version === ""))
     throw invalid(`The option version of ${what} must be a non-empty string.`);
   if (id !== undefined && typeof id !== "function")
@@ -25,8 +32,7 @@ export function checkWorkflowOptions(options: WorkflowOptions<any> | undefined, 
 
 export function checkCallOptions(options: CallOptions | undefined, what: string): void {
   if (options === undefined) return;
-  if (options.timeout !== undefined) parseDuration(options.timeout, `the timeout of ${what}`);
-  if (options.retry !== undefined) planRetry(options.retry, what);
+  readCallOptions(what, options, undefined);
 }
 
 export function checkSchema(schema: unknown, what: string): StandardSchema<any, any> | undefined {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import { isPerdureError } from "../errors.js";
 import { fakeContext, fakeStep } from "../testing/fake-context.js";
-import { activity, activityRef, checkKind, hasCode, message, workflow, workflowRef } from "./define.js";
+import { activity, activityRef, hasCode, message, workflow, workflowRef } from "./define.js";
 
 function codeOf(attempt: () => unknown): string {
   try {
@@ -100,19 +100,4 @@ test("options that are undefined count as absent", () => {
     "accepted",
   );
   expect(codeOf(() => activity("a", () => 1, { retry: undefined, timeout: undefined }))).toBe("accepted");
-});
-
-test("checkKind says what came in the place of what", () => {
-  expect(
-    codeOf(() =>
-      checkKind(
-        activity("a", () => 1),
-        "workflow",
-        "engine.start",
-      ),
-    ),
-  ).toBe('invalid_argument: engine.start needs a workflow made by workflow(…); it got a definition of kind "activity".');
-  expect(codeOf(() => checkKind("fulfil", "activity", "ctx.activity"))).toContain("an activity made by activity(…); it got string");
-  expect(codeOf(() => checkKind(null, "message", "ctx.receive"))).toContain("it got null");
-  expect(codeOf(() => checkKind(workflowRef("a"), "workflow", "engine.start"))).toBe("accepted");
 });

@@ -1,7 +1,20 @@
-import { PerdureError } from "../errors.js";
 import { checkCallOptions, checkName, checkOptions, checkRun, checkSchema, checkWorkflowOptions } from "./define-checks.js";
 import type { ActivityContext, WorkflowContext } from "./context-types.js";
-import type { Activity, ActivityRef, CallOptions, Envelope, Message, Workflow, WorkflowOptions, WorkflowRef } from "./definition-types.js";
+import type {
+  Activity,
+  ActivityRef,
+  CallOptions,
+  Envelope,
+  Message,
+  Queue,
+  State,
+  Stream,
+  Update,
+  Workflow,
+  WorkflowOptions,
+  WorkflowRef,
+} from "./definition-types.js";
+import { callOptions } from "../core/calls.js";
 import type { In, InputOf, ResultOf, Schema, StandardSchema, Unset } from "./shape-types.js";
 
 /**
@@ -24,7 +37,7 @@ export function workflow<Parsed = void, Result = void, From = Unset>(
   const what = `workflow(${shown(name)})`;
   checkName(name, "the name of a workflow");
   checkRun(run, what);
-  checkOptions(options, what, ["version", "id", "timeout", "input"]);
+  checkOptions(options, what, ["version", "versioning", "id", "timeout", "retry", "queue", "input"]);
   checkWorkflowOptions(options, what);
   const input = checkSchema(options?.input, what);
   const definition = { kind: "workflow", name, version: options?.version, input, options: Object.freeze({ ...options }), run } as const;
@@ -45,7 +58,7 @@ export function activity<Parsed = void, Result = void, From = Unset>(
   const what = `activity(${shown(name)})`;
   checkName(name, "the name of an activity");
   checkRun(run, what);
-  checkOptions(options, what, ["retry", "timeout", "input"]);
+  checkOptions(options, what, [...callOptions, "input"]);
   checkCallOptions(options, what);
   const input = checkSchema(options?.input, what);
   const definition = { kind: "activity", name, input, options: Object.freeze({ ...options }), run } as const;
@@ -79,6 +92,52 @@ export function message<Value = void, From = Unset>(name: string, options?: Sche
 }
 
 /**
+ * Defines an update: a request to a running workflow that is answered. `handle.update` asks, `ctx.on` answers. Durable once it is accepted.
+ * @throws PerdureError `invalid_id` (name) · `invalid_argument`
+ * @example const setPrice = update<number, { accepted: boolean }>("set-price");
+ */
+export function update<Parsed = void, Result = void, From = Unset>(
+  name: string,
+  options?: Schema<From, Parsed>,
+): Update<In<From, Parsed>, Result, Parsed> {
+  checkName(name, "the name of an update");
+  const what = `update(${shown(name)})`;
+  checkOptions(options, what, ["input"]);
+  const input = checkSchema(options?.input, what);
+  return Object.freeze({ kind: "update", name, input }) as unknown as Update<In<From, Parsed>, Result, Parsed>;
+}
+
+/**
+ * Defines a published state: `ctx.publish` sets it, `handle.read` and `handle.watch` look at it, also when no worker is alive.
+ * @throws PerdureError `invalid_id`
+ * @example const progress = state<{ done: number; of: number }>("progress");
+ */
+export function state<Value>(name: string): State<Value> {
+  checkName(name, "the name of a state");
+  return Object.freeze({ kind: "state", name }) as unknown as State<Value>;
+}
+
+/**
+ * Defines a stream: `ctx.write` and the `write` of steps append to it, `handle.stream` follows it.
+ * @throws PerdureError `invalid_id`
+ * @example const tokens = stream<string>("tokens");
+ */
+export function stream<Chunk>(name: string): Stream<Chunk> {
+  checkName(name, "the name of a stream");
+  return Object.freeze({ kind: "stream", name }) as unknown as Stream<Chunk>;
+}
+
+/**
+ * Names a queue: runs and activities that are put into it are taken only by processes that serve it (`launch({ queues })`).
+ * @throws PerdureError `invalid_id`
+ * @example const gpu = queue("gpu"); const render = activity("render", renderFrame, { queue: gpu });
+ */
+export function queue(name: string): Queue {
+  checkName(name, "the name of a queue");
+  return Object.freeze({ kind: "queue", name });
+}
+
+/**
  * Names a workflow that another program runs, without pulling in its code: import its type only.
  * A schema of the definition runs in the first worker that takes the run.
  * @example
@@ -104,16 +163,6 @@ export function hasCode<I, R>(def: WorkflowRef<I, R>): def is Workflow<I, R>;
 export function hasCode<I, R>(def: ActivityRef<I, R>): def is Activity<I, R>;
 export function hasCode(def: object): boolean {
   return "run" in def;
-}
-
-/** Refuses what is not a definition (or reference) of this kind: for callers without a type checker. */
-export function checkKind(value: unknown, kind: "workflow" | "activity" | "message", what: string): void {
-  const found = typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined;
-  if (found === kind) return;
-  const article = kind === "activity" ? "an" : "a";
-  const got =
-    typeof found === "string" ? `got a definition of kind ${JSON.stringify(found)}` : `got ${value === null ? "null" : typeof value}`;
-  throw new PerdureError("invalid_argument", `${what} needs ${article} ${kind} made by ${kind}(…); it ${got}.`);
 }
 
 function shown(name: unknown): string {

@@ -8,8 +8,12 @@ export interface HistoryEvent {
   readonly kind: EventKind;
   /** The number of the operation that it belongs to. */
   readonly command?: number | undefined;
-  /** The name of the message, for `message_received`. */
+  /** The name of the message or update, for `message_received` and `update_accepted`. */
   readonly name?: string | undefined;
+  /** The id of the update, for `update_accepted`. */
+  readonly updateId?: string | undefined;
+  /** The run that goes on, for `run_continued`. */
+  readonly nextRunId?: string | undefined;
   /** The attempt that failed, for `attempt_failed` and `operation_failed`. */
   readonly attempt?: number | undefined;
   /** When the next attempt may begin, for `attempt_failed`. */
@@ -30,4 +34,17 @@ export interface HistoryCommand {
   readonly name: string;
   /** When it settles by itself: the end of a sleep or the timeout of a wait. */
   readonly dueAt?: Date | undefined;
+}
+
+/** A run's history as plain data, its payloads opened: made by `handle.export()`, for files and for `replay`. */
+export interface HistoryExport {
+  readonly format: "perdure-history-1";
+  readonly id: string;
+  readonly runId: string;
+  readonly name: string;
+  readonly version?: string | undefined;
+  readonly attempt: number;
+  readonly deadlineAt?: number | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly lines: readonly { readonly seq: number; readonly at: number; readonly event: string; readonly payload: string | null }[];
 }

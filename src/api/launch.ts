@@ -13,11 +13,14 @@ import { Worker, type WorkerSettings } from "../worker/worker.js";
 import type { Logger } from "./context-types.js";
 import type { Client, CloseOptions, ConnectOptions, Engine, Filter, Handle, LaunchOptions, RunInfo, StartOptions } from "./client-types.js";
 import { ClientCore } from "./client-core.js";
-import type { WorkflowRef } from "./definition-types.js";
+import type { ActivityRef, WorkflowRef } from "./definition-types.js";
 import { checkOptions } from "./define-checks.js";
+import { interceptorsOf } from "../worker/interceptors.js";
+import { checkKind } from "../core/check-options.js";
+import type { Interceptor } from "./interceptor-types.js";
+import { Watchers } from "./watchers.js";
 import { ResultWaiters } from "./result-waiters.js";
 import { safeLogger } from "./safe-logger.js";
-import { parseInput } from "./schema.js";
 import type { Args } from "./shape-types.js";
 
 const settingDefaults = {
@@ -29,6 +32,7 @@ const settingDefaults = {
   recoverMs: 400,
   graceMs: 10_000,
   resultPollMs: 1000,
+  watchPollMs: 500,
 } as const;
 const leaseMinMs = 500;
 
@@ -62,6 +66,8 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
     "logger",
     "codec",
     "limits",
+    "interceptors",
+    "queues",
     "workflows",
     "activities",
     "concurrency",
@@ -69,7 +75,7 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
     "warmRuns",
     "guard",
   ]);
-  const definitions = definitionsOf(options.workflows ?? [], options.activities ?? []);
+  const definitions = definitionsOf(options.workflows ?? [], options.activities ?? [], options.queues);
   const settings = readSettings(options);
   const ambient = readSwitch(options.guard, true, "guard");
   const parts = await openParts(options, runtime);
@@ -78,8 +84,8 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
     ...parts,
     definitions,
     settings,
-    parseInput: (definition, input) => parseInput(definition.input, input, `The input of activity "${definition.name}"`),
     guard,
+    interceptors: interceptorsOf(parts.interceptors),
     onEnded: (facts, terminal) => parts.waiters.tell(facts.id, facts.runId, terminal),
   });
   try {
@@ -94,7 +100,7 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
 
 /** `connect` on a runtime of one's own. */
 export async function connectWith(options: ConnectOptions, runtime: Runtime): Promise<Client> {
-  checkOptions(options, "connect", ["backend", "errors", "logger", "codec", "limits"]);
+  checkOptions(options, "connect", ["backend", "errors", "logger", "codec", "limits", "interceptors"]);
   return new OpenEngine(await openParts(options, runtime), undefined);
 }
 
@@ -104,7 +110,9 @@ interface Parts {
   readonly codec: Codec;
   readonly commits: GroupCommit;
   readonly waiters: ResultWaiters;
+  readonly watchers: Watchers;
   readonly logger: Logger;
+  readonly interceptors: readonly Interceptor[];
 }
 
 async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Parts> {
@@ -122,8 +130,10 @@ async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Par
     if (attempt >= 5 && Number.isInteger(Math.log2(attempt)))
       logger.warn("The store does not take writes; trying again.", { error: failure, attempt });
   };
-  const commits = new GroupCommit({ store, runtime, onTrouble });
-  return { store, runtime, codec, commits, waiters: new ResultWaiters(store, runtime, settingDefaults.resultPollMs), logger };
+  const watchers = new Watchers(runtime, settingDefaults.watchPollMs);
+  const commits = new GroupCommit({ store, runtime, onTrouble, onCommitted: (operations) => watchers.committed(operations) });
+  const waiters = new ResultWaiters(store, runtime, settingDefaults.resultPollMs);
+  return { store, runtime, codec, commits, waiters, watchers, logger, interceptors: options.interceptors ?? [] };
 }
 
 function readSettings(options: LaunchOptions): WorkerSettings {
@@ -169,7 +179,10 @@ class OpenEngine implements Engine {
     this.#parts = parts;
     this.#worker = worker;
     this.#core = new ClientCore({ ...parts, worker });
-    this.#hint = parts.store.onHint(() => parts.waiters.hint());
+    this.#hint = parts.store.onHint(() => {
+      parts.waiters.hint();
+      parts.watchers.hint();
+    });
   }
 
   get workerId(): string {
@@ -189,8 +202,21 @@ class OpenEngine implements Engine {
     return this.#core.handle<R>(target.length === 1 ? target[0] : target[1]);
   }
 
+  getRun<R = unknown>(runId: string): Handle<R> {
+    return this.#core.runHandle<R>(runId);
+  }
+
+  complete<R>(def: ActivityRef<any, R>, token: string, result: NoInfer<R>): Promise<void> {
+    checkKind(def, "activity", "complete", "made by activity(…) or activityRef(…)");
+    return this.#core.finishActivity(token, { result });
+  }
+
+  fail(token: string, error: Error): Promise<void> {
+    return this.#core.finishActivity(token, { error });
+  }
+
   list(filter?: Filter): AsyncIterable<RunInfo> {
-    return this.#core.list(filter);
+    return this.#core.reads.list(filter);
   }
 
   async close(options: CloseOptions = {}): Promise<void> {

@@ -5,7 +5,8 @@ import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
 import { Poller } from "../worker/poller.js";
 
-export type RunTarget = { readonly workflowId: string } | { readonly runId: string };
+/** What is waited for: the end of the newest run of an id, or of exactly one run. */
+export type EndTarget = { readonly workflowId: string } | { readonly runId: string };
 
 /** How a run ended, its payload still encoded. */
 export interface RunEnd {
@@ -15,7 +16,7 @@ export interface RunEnd {
 }
 
 interface Waiter {
-  readonly target: RunTarget;
+  readonly target: EndTarget;
   readonly resolve: (end: RunEnd) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -55,7 +56,7 @@ export class ResultWaiters {
   }
 
   /** Waits for the end. `driven`: this process drives the run now, so there is no need to look yet. */
-  wait(target: RunTarget, driven: boolean): { readonly end: Promise<RunEnd>; readonly stop: () => void } {
+  wait(target: EndTarget, driven: boolean): { readonly end: Promise<RunEnd>; readonly stop: () => void } {
     const recent = "runId" in target ? this.#recent.get(target.runId) : undefined;
     if (recent !== undefined) return { end: Promise.resolve(recent), stop: () => undefined };
     let waiter!: Waiter;
@@ -75,9 +76,9 @@ export class ResultWaiters {
     const end: RunEnd = { workflowId, status: statusOf(last), last };
     const size = last.payload?.length ?? 0;
     if (size <= recentPayloadMax) this.#keep(runId, end);
-    for (const target of [runKey(runId), idKey(workflowId)]) {
-      for (const waiter of this.#byTarget.get(target) ?? []) this.#settle(waiter, end);
-    }
+    for (const waiter of this.#byTarget.get(runKey(runId)) ?? []) this.#settle(waiter, end);
+    // Whoever waits for the id waits for the run that its chain ends with.
+    if (end.status !== "continued") for (const waiter of this.#byTarget.get(idKey(workflowId)) ?? []) this.#settle(waiter, end);
   }
 
   /** Another process may have ended a run. */
@@ -108,7 +109,8 @@ export class ResultWaiters {
     const nowMs = this.#runtime.monotonicMs();
     if (everybody) {
       this.#lookedMs = nowMs;
-      this.#restUntilMs = nowMs + restFactor * (nowMs - startMs);
+      // An outage that held this look up is no reason to rest.
+      this.#restUntilMs = nowMs + Math.min(this.#intervalMs, restFactor * (nowMs - startMs));
     }
     if (this.#waiters.size === 0) this.#poller.stop();
     return this.#hinted ? Math.max(1, this.#restUntilMs - nowMs) : null;
@@ -172,9 +174,20 @@ export class ResultWaiters {
 
 const runKey = (runId: string): string => `run ${runId}`;
 const idKey = (workflowId: string): string => `id ${workflowId}`;
-const keyOf = (target: RunTarget): string => ("runId" in target ? runKey(target.runId) : idKey(target.workflowId));
+const keyOf = (target: EndTarget): string => ("runId" in target ? runKey(target.runId) : idKey(target.workflowId));
 
 function statusOf(last: HistoryRecord): RunEnd["status"] {
   const { kind } = readEnvelope(last.event);
-  return kind === "run_completed" ? "completed" : kind === "run_cancelled" ? "cancelled" : "failed";
+  switch (kind) {
+    case "run_completed":
+      return "completed";
+    case "run_cancelled":
+      return "cancelled";
+    case "run_terminated":
+      return "terminated";
+    case "run_continued":
+      return "continued";
+    default:
+      return "failed";
+  }
 }

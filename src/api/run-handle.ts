@@ -1,18 +1,21 @@
-import { CancelledError, PerdureError, RunFailedError, TimeoutError } from "../errors.js";
+import { PerdureError, CancelledError, TimeoutError } from "../errors.js";
+import type { RunTarget } from "../backend/records.js";
 import { parseDuration } from "../core/duration.js";
-import type { Handle, ResultWait, RunInfo, SendOptions } from "./client-types.js";
+import { readEnvelope } from "../core/events.js";
+import { endError } from "../worker/run-end.js";
+import type { Handle, ResultWait, RunInfo, SendOptions, StreamOptions, StreamReader } from "./client-types.js";
 import { checkOptions } from "./define-checks.js";
 import type { ClientCore } from "./client-core.js";
-import type { Message } from "./definition-types.js";
-import type { HistoryEvent } from "./history-types.js";
-import type { RunEnd, RunTarget } from "./result-waiters.js";
+import type { Message, State, Stream, Update } from "./definition-types.js";
+import type { HistoryEvent, HistoryExport } from "./history-types.js";
+import type { EndTarget, RunEnd } from "./result-waiters.js";
 import type { Args } from "./shape-types.js";
 
 /** What `start` and `get` give: a name for a run. It holds nothing that could be stale, so it may be kept as long as its engine is open. */
 export class RunHandleImpl<R> implements Handle<R> {
   readonly id: string;
   readonly #core: ClientCore;
-  /** Made by a start: that very execution. By an id: whichever is the newest of that id. */
+  /** Made by a start: the chain of that run. By an id: whichever is the newest of that id. By a run id: exactly that run. */
   readonly #target: RunTarget;
 
   constructor(core: ClientCore, id: string, target: RunTarget) {
@@ -23,29 +26,39 @@ export class RunHandleImpl<R> implements Handle<R> {
 
   async result<const O = never>(wait: ResultWait<O> = {}): Promise<R | O> {
     checkOptions(wait, "result", ["timeout", "otherwise", "signal"]);
-    const { end, stop } = this.#core.waitForEnd(this.#target);
     const givenUp = this.#giveUp(wait);
     try {
-      const ended = await (givenUp === undefined ? end : Promise.race([end, givenUp.promise]));
-      if (ended === "timeout") {
-        if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
-        throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
-          details: { id: this.id },
-        });
+      for (let target = endOf(this.#target); ;) {
+        const { end, stop } = this.#core.waitForEnd(target);
+        try {
+          const ended = await (givenUp === undefined ? end : Promise.race([end, givenUp.promise]));
+          if (ended === "timeout") {
+            if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
+            throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
+              details: { id: this.id },
+            });
+          }
+          if (ended.status !== "continued") return (await this.#resultOf(ended, ended.status)) as R;
+          target = this.#followed(ended);
+        } finally {
+          stop();
+        }
       }
-      return (await this.#resultOf(ended)) as R;
     } finally {
-      stop();
       givenUp?.cancel();
     }
   }
 
   describe(): Promise<RunInfo> {
-    return this.#core.describe(this.#target, this.id);
+    return this.#core.reads.describe(this.#target, this.id);
   }
 
   history(): Promise<readonly HistoryEvent[]> {
-    return this.#core.history(this.#target, this.id);
+    return this.#core.reads.history(this.#target, this.id);
+  }
+
+  export(): Promise<HistoryExport> {
+    return this.#core.reads.export(this.#target, this.id);
   }
 
   send<I>(message: Message<any, I>, ...args: Args<NoInfer<I>, SendOptions>): Promise<void> {
@@ -53,35 +66,53 @@ export class RunHandleImpl<R> implements Handle<R> {
     return this.#core.send(this.#target, this.id, message, value, options);
   }
 
+  update<I, T>(def: Update<I, T, any>, ...args: Args<NoInfer<I>, SendOptions>): Promise<T> {
+    const [value, options] = args as [unknown, SendOptions?];
+    return this.#core.update<T>(this.#target, this.id, def, value, options);
+  }
+
+  async read<V>(state: State<V>): Promise<V | undefined> {
+    return this.#core.views.read(this.#target, await this.#workflowId(), state);
+  }
+
+  async *watch<V>(state: State<V>, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<V> {
+    yield* this.#core.views.watch(this.#target, await this.#workflowId(), state, options);
+  }
+
+  stream<C>(stream: Stream<C>, options?: StreamOptions): StreamReader<C> {
+    return this.#core.views.stream(this.#target, () => this.#workflowId(), stream, options);
+  }
+
   cancel(reason?: string): Promise<void> {
     return this.#core.cancel(this.#target, this.id, reason);
+  }
+
+  terminate(reason?: string): Promise<void> {
+    return this.#core.terminate(this.#target, this.id, reason);
   }
 
   resume(): Promise<void> {
     return this.#core.resume(this.#target, this.id);
   }
 
-  async #resultOf(end: RunEnd): Promise<unknown> {
+  #workflowId(): Promise<string> {
+    return this.#core.reads.workflowIdOf(this.#target, this.id);
+  }
+
+  /** The run that goes on in the place of one that has ended; a handle of exactly one run does not follow it. */
+  #followed(end: RunEnd): EndTarget {
+    const envelope = readEnvelope(end.last.event);
+    const runId = envelope.kind === "run_continued" ? envelope.runId : "";
+    if (!("runId" in this.#target)) return { runId };
+    throw new PerdureError("continued", `Run "${this.id}" has ended, and its chain goes on with run "${runId}".`, {
+      details: { runId, id: end.workflowId },
+    });
+  }
+
+  async #resultOf(end: RunEnd, status: Exclude<RunEnd["status"], "continued">): Promise<unknown> {
     const data = await this.#core.openEnd(end);
-    switch (end.status) {
-      case "completed":
-      case "continued":
-        return data;
-      case "failed":
-        throw new RunFailedError(`Run "${this.id}" failed: ${data instanceof Error ? data.message : String(data)}`, {
-          cause: data,
-          details: { id: this.id },
-        });
-      case "cancelled":
-        throw new CancelledError(data instanceof Error ? data.message : `Run "${this.id}" was cancelled.`, {
-          cause: data,
-          details: { id: this.id },
-        });
-      case "terminated":
-        throw new PerdureError("terminated", `Run "${this.id}" was terminated.`, { details: { id: this.id } });
-      default:
-        return end.status satisfies never;
-    }
+    if (status === "completed") return data;
+    throw endError(status, this.id, data);
   }
 
   #giveUp(wait: ResultWait<unknown>): { readonly promise: Promise<"timeout">; readonly cancel: () => void } | undefined {
@@ -106,3 +137,5 @@ export class RunHandleImpl<R> implements Handle<R> {
     return { promise, cancel };
   }
 }
+
+const endOf = (target: RunTarget): EndTarget => ("chainOf" in target ? { runId: target.chainOf } : target);

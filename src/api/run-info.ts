@@ -1,7 +1,11 @@
 import type { HistoryRecord, RunRecord } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import { isTerminal, readEnvelope, type CommandKind, type EventEnvelope } from "../core/events.js";
+import { readAttribute } from "../core/attributes.js";
+import { expiredError } from "../core/timeouts.js";
+import { readFailure } from "../worker/attempt-failure.js";
 import { fieldOfEvent } from "../worker/payload-fields.js";
+import { readRunOptions } from "../worker/run-options.js";
 import { PerdureError } from "../errors.js";
 import type { ErrorInfo, Filter, RunInfo, RunStatus, WaitingFor } from "./client-types.js";
 import { checkOptions } from "./define-checks.js";
@@ -17,11 +21,12 @@ const statuses: Readonly<Record<RunStatus, true>> = {
   failed: true,
   cancelled: true,
   terminated: true,
+  continued: true,
 };
 
 /** The statuses that a filter asks for; undefined for all. @throws PerdureError `invalid_argument` */
 export function checkFilter(filter: Filter): ReadonlySet<RunStatus> | undefined {
-  checkOptions(filter, "list", ["name", "status", "idPrefix", "limit"]);
+  checkOptions(filter, "list", ["name", "status", "idPrefix", "attributes", "limit"]);
   const { status, limit } = filter;
   if (limit !== undefined && limit !== Infinity && !(Number.isInteger(limit) && limit >= 0)) {
     throw new PerdureError(
@@ -49,8 +54,6 @@ export function statusOf(run: RunRecord, nowMs: number): RunStatus {
       if (run.ownerId !== null) return "running";
       if (run.dueAt === null) return "waiting";
       return run.dueAt > nowMs ? "sleeping" : "pending";
-    case "continued":
-      return "completed";
     default:
       return run.status;
   }
@@ -58,13 +61,14 @@ export function statusOf(run: RunRecord, nowMs: number): RunStatus {
 
 /** What the row alone says; what a run waits for needs its history. */
 export function infoOf(run: RunRecord, nowMs: number): RunInfo {
+  const { attempt = 1, parent } = readRunOptions(run.options);
   return {
     id: run.workflowId,
     runId: run.runId,
     name: run.name,
     version: run.version ?? undefined,
     status: statusOf(run, nowMs),
-    attempt: 1,
+    attempt,
     createdAt: new Date(run.createdAt),
     startAt: run.lastSeq === 0 && run.dueAt !== null && run.dueAt > nowMs ? new Date(run.dueAt) : undefined,
     deadline: run.deadlineAt === null ? undefined : new Date(run.deadlineAt),
@@ -75,6 +79,8 @@ export function infoOf(run: RunRecord, nowMs: number): RunInfo {
     worker: run.ownerId === null ? undefined : { id: run.ownerId },
     crashCount: run.crashCount,
     parked: run.parkReason === null ? undefined : run.parkReason,
+    attributes: Object.fromEntries(run.attributes.flatMap(({ name, value }) => (value === null ? [] : [[name, readAttribute(value)]]))),
+    parent: parent === undefined ? undefined : { id: parent.id, runId: parent.runId },
   };
 }
 
@@ -94,7 +100,9 @@ export async function readHistory(codec: Codec, workflowId: string, records: rea
       name: "name" in envelope ? envelope.name : undefined,
       attempt: "attempt" in envelope ? envelope.attempt : undefined,
       retryAt: "retryAt" in envelope ? new Date(envelope.retryAt) : undefined,
-      data: text === undefined ? undefined : isFailure(envelope) ? codec.decodeError(text) : codec.decode(text),
+      updateId: envelope.kind === "update_accepted" ? envelope.id : undefined,
+      nextRunId: envelope.kind === "run_continued" ? envelope.runId : undefined,
+      data: dataOf(codec, envelope, text),
       commands: isTerminal(envelope)
         ? []
         : envelope.commands.map(([kind, name, dueAt]) => ({
@@ -109,15 +117,30 @@ export async function readHistory(codec: Codec, workflowId: string, records: rea
   return events;
 }
 
+function dataOf(codec: Codec, envelope: EventEnvelope, text: string | undefined): unknown {
+  if ("expired" in envelope && envelope.expired !== undefined) return expiredError(envelope.expired);
+  if (text === undefined) return undefined;
+  return isFailure(envelope) ? codec.decodeError(readFailure(text).error) : codec.decode(text);
+}
+
 const isFailure = (envelope: EventEnvelope): boolean =>
   envelope.kind === "operation_failed" ||
   envelope.kind === "attempt_failed" ||
   envelope.kind === "run_failed" ||
-  envelope.kind === "run_cancelled";
+  envelope.kind === "run_cancelled" ||
+  envelope.kind === "run_terminated" ||
+  envelope.kind === "run_continued";
 
-const waitKinds: Readonly<Record<CommandKind, WaitingFor["kind"]>> = {
+/** What a command makes its run wait for; undefined for those that wait for nothing of their own. */
+const waitKinds: Readonly<Record<CommandKind, WaitingFor["kind"] | undefined>> = {
   step: "step",
   activity: "activity",
+  transaction: "transaction",
+  child: "child",
+  child_result: "timer",
+  send: "run",
+  cancel_run: "run",
+  patch: undefined,
   sleep: "timer",
   scope_timeout: "timer",
   receive: "message",
@@ -129,13 +152,16 @@ export function waitsOf(events: readonly HistoryEvent[]): WaitingFor[] {
   for (const event of events) {
     if (event.command !== undefined) {
       const wait = waits.get(event.command);
-      if (event.kind !== "attempt_failed") waits.delete(event.command);
-      else if (wait !== undefined)
+      // What has begun goes on.
+      if (event.kind !== "attempt_failed" && event.kind !== "operation_started") waits.delete(event.command);
+      else if (wait !== undefined && event.kind === "attempt_failed")
         waits.set(event.command, { ...wait, attempt: (event.attempt ?? 0) + 1, until: event.retryAt, lastError: errorInfo(event.data) });
     }
     for (const { number, kind, name, dueAt } of event.commands) {
+      const waitKind = waitKinds[kind];
+      if (waitKind === undefined) continue;
       const attempt = kind === "step" || kind === "activity" ? 1 : undefined;
-      waits.set(number, { kind: waitKinds[kind], name: name === "" ? undefined : name, since: event.at, until: dueAt, attempt });
+      waits.set(number, { kind: waitKind, name: name === "" ? undefined : name, since: event.at, until: dueAt, attempt });
     }
     // After its commands: a turn may give up what it has just asked for.
     for (const number of event.withdrawn ?? []) waits.delete(number);

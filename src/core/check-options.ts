@@ -22,3 +22,10 @@ export function kindOf(value: unknown): string {
   if (value === undefined) return "undefined";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
+
+/** Refuses what is not a definition of this kind: for callers without a type checker. */
+export function checkKind(value: unknown, kind: string, where: string, how: string): void {
+  if (typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === kind) return;
+  const article = /^[aeiou]/.test(kind) ? "an" : "a";
+  throw new PerdureError("invalid_argument", `${where} needs ${article} ${kind.replace("_", " ")} ${how}; it got ${kindOf(value)}.`);
+}

@@ -19,3 +19,6 @@ export const historyEventsMax = 51_200;
 
 /** A run or task that ended its process this many times in a row is poisoned. */
 export const crashesMax = 5;
+
+/** The queue of everything that names none. */
+export const defaultQueue = "default";

@@ -98,3 +98,17 @@ export function foreignAwait(did: string, stack: string | undefined): Divergence
     ].join("\n"),
   };
 }
+
+/** The history has an update that this code does not answer. */
+export function unhandled(name: string, seq: number): Divergence {
+  const message = `At event ${seq} the history has the update "${name}", but the code has not registered a handler for it by then.`;
+  return {
+    message,
+    report: [
+      message,
+      "",
+      `Register ctx.on(${name}, …) where it was when the update was accepted.`,
+      "The run is parked, nothing was written. It goes on by itself when a worker starts whose code does what the history says.",
+    ].join("\n"),
+  };
+}

@@ -9,7 +9,21 @@ export const engineVersion = 1;
 
 /** What a turn asked for: kind, name and, if it waits for a time, that time. Its number is its place in the run. */
 export type CommandRecord = readonly [kind: CommandKind, name: string, dueAt?: number];
-export type CommandKind = "step" | "activity" | "sleep" | "receive" | "scope_timeout";
+export type CommandKind =
+  | "step"
+  | "activity"
+  | "transaction"
+  | "child"
+  | "child_result"
+  | "send"
+  | "cancel_run"
+  | "sleep"
+  | "receive"
+  | "scope_timeout"
+  | "patch";
+
+/** What an activity waited for in vain: a worker that takes it, or word of the one that has. */
+export type Expiry = "queued" | "heartbeat";
 
 /** What the turn of an event did: the operations that it asked for, and the numbers of those that it cancelled or no longer needs. */
 interface TurnRecord {
@@ -20,36 +34,57 @@ interface TurnRecord {
 
 export type EventEnvelope =
   | ({ readonly kind: "started" } & TurnRecord)
+  /** An operation with a middle: the child is stored, or the at-most-once attempt begins. */
+  | ({ readonly kind: "operation_started"; readonly command: number } & TurnRecord)
   | ({ readonly kind: "operation_completed"; readonly command: number } & TurnRecord)
-  | ({ readonly kind: "operation_failed"; readonly command: number; readonly attempt: number } & TurnRecord)
-  | ({ readonly kind: "attempt_failed"; readonly command: number; readonly attempt: number; readonly retryAt: number } & TurnRecord)
+  | ({ readonly kind: "operation_failed"; readonly command: number; readonly attempt: number; readonly expired?: Expiry } & TurnRecord)
+  | ({
+      readonly kind: "attempt_failed";
+      readonly command: number;
+      readonly attempt: number;
+      readonly retryAt: number;
+      readonly expired?: Expiry;
+    } & TurnRecord)
   | ({ readonly kind: "timer_fired"; readonly command: number } & TurnRecord)
   | ({ readonly kind: "message_received"; readonly command: number; readonly name: string; readonly position: number } & TurnRecord)
+  | ({ readonly kind: "update_accepted"; readonly name: string; readonly id: string; readonly position: number } & TurnRecord)
   | ({ readonly kind: "cancel_requested"; readonly position: number } & TurnRecord)
   | ({ readonly kind: "deadline_passed" } & TurnRecord)
   | TerminalEnvelope;
 
 /** The last line of a run; its payload is the result or the error. */
-export interface TerminalEnvelope {
-  readonly kind: "run_completed" | "run_failed" | "run_cancelled";
-}
+export type TerminalEnvelope =
+  | { readonly kind: "run_completed" | "run_failed" | "run_cancelled" | "run_terminated" }
+  /** The chain goes on with this run. Its payload is the next input; with `retry`, the error that this run failed with. */
+  | { readonly kind: "run_continued"; readonly runId: string; readonly retry?: true };
 
 export type EventKind = EventEnvelope["kind"];
-export const isTerminal = (envelope: EventEnvelope): envelope is TerminalEnvelope =>
-  envelope.kind === "run_completed" || envelope.kind === "run_failed" || envelope.kind === "run_cancelled";
+export const isTerminal = (envelope: EventEnvelope): envelope is TerminalEnvelope => terminal.has(envelope.kind);
+
+const terminal: ReadonlySet<EventKind> = new Set<TerminalEnvelope["kind"]>([
+  "run_completed",
+  "run_failed",
+  "run_cancelled",
+  "run_terminated",
+  "run_continued",
+]);
 
 const kinds: Readonly<Record<EventKind, true>> = {
   started: true,
+  operation_started: true,
   operation_completed: true,
   operation_failed: true,
   attempt_failed: true,
   timer_fired: true,
   message_received: true,
+  update_accepted: true,
   cancel_requested: true,
   deadline_passed: true,
   run_completed: true,
   run_failed: true,
   run_cancelled: true,
+  run_terminated: true,
+  run_continued: true,
 };
 
 /** As text for the store. The property order is fixed, `commands` and `withdrawn` last and left out when empty: it is what people read in the database. */
@@ -98,15 +133,38 @@ export function readEnvelope(text: string): EventEnvelope {
 /** An event on its way into a turn, its user data decoded. */
 export type TurnEvent =
   | { readonly kind: "started"; readonly at: number; readonly input: unknown }
+  | { readonly kind: "operation_started"; readonly at: number; readonly command: number }
   | { readonly kind: "operation_completed"; readonly at: number; readonly command: number; readonly value: unknown }
-  | { readonly kind: "operation_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly error: unknown }
-  | { readonly kind: "attempt_failed"; readonly at: number; readonly command: number; readonly attempt: number; readonly retryAt: number }
+  | {
+      readonly kind: "operation_failed";
+      readonly at: number;
+      readonly command: number;
+      readonly attempt: number;
+      readonly error: unknown;
+      readonly expired?: Expiry | undefined;
+    }
+  | {
+      readonly kind: "attempt_failed";
+      readonly at: number;
+      readonly command: number;
+      readonly attempt: number;
+      readonly retryAt: number;
+      readonly expired?: Expiry | undefined;
+    }
   | { readonly kind: "timer_fired"; readonly at: number; readonly command: number }
   | {
       readonly kind: "message_received";
       readonly at: number;
       readonly command: number;
       readonly name: string;
+      readonly position: number;
+      readonly value: unknown;
+    }
+  | {
+      readonly kind: "update_accepted";
+      readonly at: number;
+      readonly name: string;
+      readonly id: string;
       readonly position: number;
       readonly value: unknown;
     }
@@ -124,13 +182,23 @@ function lineOf(event: TurnEvent, commands: readonly CommandRecord[]): EventEnve
     case "started":
     case "deadline_passed":
       return { kind: event.kind, commands };
+    case "operation_started":
     case "operation_completed":
     case "timer_fired":
       return { kind: event.kind, command: event.command, commands };
     case "operation_failed":
-      return { kind: event.kind, command: event.command, attempt: event.attempt, commands };
+      return { kind: event.kind, command: event.command, attempt: event.attempt, ...expiryOf(event.expired), commands };
     case "attempt_failed":
-      return { kind: event.kind, command: event.command, attempt: event.attempt, retryAt: event.retryAt, commands };
+      return {
+        kind: event.kind,
+        command: event.command,
+        attempt: event.attempt,
+        retryAt: event.retryAt,
+        ...expiryOf(event.expired),
+        commands,
+      };
+    case "update_accepted":
+      return { kind: event.kind, name: event.name, id: event.id, position: event.position, commands };
     case "message_received":
       return { kind: event.kind, command: event.command, name: event.name, position: event.position, commands };
     case "cancel_requested":
@@ -140,17 +208,30 @@ function lineOf(event: TurnEvent, commands: readonly CommandRecord[]): EventEnve
   }
 }
 
+const expiryOf = (expired: Expiry | undefined): { readonly expired?: Expiry } => (expired === undefined ? {} : { expired });
+
 /** The event of a line, its payload decoded by the caller: `data` is the input, value, error or reason. */
 export function eventOf(envelope: Exclude<EventEnvelope, TerminalEnvelope>, at: number, data: unknown): TurnEvent {
   switch (envelope.kind) {
     case "started":
       return { kind: "started", at, input: data };
+    case "operation_started":
+      return { kind: "operation_started", at, command: envelope.command };
     case "operation_completed":
       return { kind: "operation_completed", at, command: envelope.command, value: data };
     case "operation_failed":
-      return { kind: "operation_failed", at, command: envelope.command, attempt: envelope.attempt, error: data };
+      return { kind: "operation_failed", at, command: envelope.command, attempt: envelope.attempt, error: data, expired: envelope.expired };
     case "attempt_failed":
-      return { kind: "attempt_failed", at, command: envelope.command, attempt: envelope.attempt, retryAt: envelope.retryAt };
+      return {
+        kind: "attempt_failed",
+        at,
+        command: envelope.command,
+        attempt: envelope.attempt,
+        retryAt: envelope.retryAt,
+        expired: envelope.expired,
+      };
+    case "update_accepted":
+      return { kind: "update_accepted", at, name: envelope.name, id: envelope.id, position: envelope.position, value: data };
     case "timer_fired":
       return { kind: "timer_fired", at, command: envelope.command };
     case "message_received":

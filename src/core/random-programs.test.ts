@@ -5,7 +5,7 @@ import { lateRejections } from "../platform/late-rejections.js";
 import { describeState, describeTurn, drained, eventAt, Recording, replay } from "../../test/support/machine-lab.js";
 import { createCode, drawProgram, seeded, type Program, type Random } from "../../test/support/random-program.js";
 import type { TurnEvent } from "./events.js";
-import type { Pending } from "./run-machine.js";
+import type { Pending } from "./pending.js";
 
 /** More with PERDURE_PROGRAMS=20000; another set with PERDURE_SEED. */
 const programs = Number(process.env["PERDURE_PROGRAMS"] ?? 1500);
@@ -67,7 +67,7 @@ function eventFor({ command, attempt }: Pending, pending: readonly Pending[], at
       return { kind: "message_received", at, command: first?.command.number ?? number, name, position: at, value: `value ${at}` };
     }
     default:
-      return command satisfies never;
+      throw new Error(`random programs make no ${command.kind}`);
   }
 }
 

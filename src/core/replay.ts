@@ -1,5 +1,6 @@
 import { eventOf, isTerminal, type EventEnvelope } from "./events.js";
-import type { RunMachine, TurnState } from "./run-machine.js";
+import type { RunMachine } from "./run-machine.js";
+import type { TurnState } from "./turn-result.js";
 
 /** A line of history with its payload still encoded: each is decoded in its own turn, so that a long history is not held twice. */
 export interface HistoryLine {

@@ -1,14 +1,38 @@
-import type { Logger, Received, ScopeOptions, StepContext, WorkflowContext, WorkflowInfo } from "../api/context-types.js";
-import type { ActivityRef, AnyActivity, CallOptions, Message, StepOptions } from "../api/definition-types.js";
+import type {
+  ChildHandle,
+  Logger,
+  Received,
+  ScopeOptions,
+  StepContext,
+  WorkflowContext,
+  WorkflowInfo,
+  WorkflowRunHandle,
+} from "../api/context-types.js";
+import type {
+  ActivityRef,
+  Attributes,
+  CallOptions,
+  ChildOptions,
+  Message,
+  State,
+  StepOptions,
+  Stream,
+  TransactionSource,
+  Update,
+  WorkflowRef,
+} from "../api/definition-types.js";
 import type { Args, Wait } from "../api/shape-types.js";
 import { PerdureError, TimeoutError } from "../errors.js";
-import { checkOptions, kindOf } from "./check-options.js";
+import { activityCommand, childCommand, checkStep, stepOptions } from "./calls.js";
+import { checkKind, checkOptions, kindOf } from "./check-options.js";
+import { writeAttributes } from "./attributes.js";
+import { ChildRun, OtherRun } from "./other-runs.js";
 import { historySuggestContinue } from "./defaults.js";
 import type { Duration } from "./duration.js";
 import { durationMaxMs, parseDuration } from "./duration.js";
 import { checkName } from "./names.js";
-import { mergeRetry, planRetry } from "./retry.js";
-import type { LogLine, RunMachine } from "./run-machine.js";
+import type { LogLine } from "./turn-result.js";
+import type { RunMachine } from "./run-machine.js";
 import { Scope } from "./scope.js";
 
 /**
@@ -48,45 +72,55 @@ export class RunContext implements WorkflowContext {
     const write =
       (level: LogLine["level"]) =>
       (message: string, data?: object): void =>
-        machine.log({ level, message, data });
+        machine.say("called ctx.log", "logs", { level, message, data });
     return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   }
 
   step<T>(name: string, run: (io: StepContext) => T | PromiseLike<T>, options?: StepOptions): Promise<T> {
-    checkName(name, "the name of a step");
-    if (typeof run !== "function")
-      throw new PerdureError("invalid_argument", `ctx.step("${name}", …) takes a function as its second argument, not ${typeof run}.`);
-    const what = `step "${name}"`;
-    checkOptions(options, what, callOptions);
+    checkStep("step", name, run, options);
     const machine = this.#machine;
-    return machine.issue<T>(this.#scope, {
-      kind: "step",
-      number: machine.nextNumber,
-      name,
-      dueAt: null,
-      run,
-      retry: planRetry(options?.retry, what),
-      timeoutMs: readTimeout(options?.timeout, what),
-    });
+    const { retry, timeoutMs, atMostOnce } = stepOptions(`step "${name}"`, options);
+    const number = machine.nextNumber();
+    return machine.issue<T>(this.#scope, { kind: "step", number, name, dueAt: null, run, retry, timeoutMs, atMostOnce });
   }
 
   activity<I, R>(def: ActivityRef<I, R>, ...args: Args<NoInfer<I>, CallOptions>): Promise<R> {
-    if ((def as Partial<typeof def> | undefined)?.kind !== "activity")
-      throw new PerdureError("invalid_argument", "ctx.activity takes an activity (or activityRef) as its first argument.");
+    return this.#machine.issue<R>(this.#scope, activityCommand(this.#machine, def, args as [unknown, CallOptions?]));
+  }
+
+  transaction<Tx, T>(
+    name: string,
+    source: TransactionSource<Tx>,
+    run: (transaction: Tx) => T | PromiseLike<T>,
+    options?: StepOptions,
+  ): Promise<T> {
+    checkKind(source, "transaction_source", `ctx.transaction("${name}", …)`, "made by transactions(…) of a backend");
+    checkStep("transaction", name, run, options);
     const machine = this.#machine;
-    const [input, call] = args as [unknown, CallOptions?];
-    const defaults = (def as Partial<AnyActivity>).options;
-    const what = `activity "${def.name}"`;
-    checkOptions(call, what, callOptions);
-    return machine.issue<R>(this.#scope, {
-      kind: "activity",
-      number: machine.nextNumber,
-      name: def.name,
+    const { retry, timeoutMs } = stepOptions(`transaction "${name}"`, options);
+    return machine.issue<T>(this.#scope, {
+      kind: "transaction",
+      number: machine.nextNumber(),
+      name,
       dueAt: null,
-      input: machine.encode(input, `the input of ${what}`),
-      retry: planRetry(mergeRetry(defaults?.retry, call?.retry), what),
-      timeoutMs: readTimeout(call?.timeout ?? defaults?.timeout, what),
+      source,
+      run,
+      retry,
+      timeoutMs,
     });
+  }
+
+  child<I, R>(def: WorkflowRef<I, R>, ...args: Args<NoInfer<I>, ChildOptions>): Promise<R> {
+    return this.#machine.issue<R>(this.#scope, childCommand(this.#machine, def, args as [unknown, ChildOptions?]));
+  }
+
+  startChild<I, R>(def: WorkflowRef<I, R>, ...args: Args<NoInfer<I>, ChildOptions>): Promise<ChildHandle<R>> {
+    return ChildRun.start<R>(this.#machine, this.#scope, childCommand(this.#machine, def, args as [unknown, ChildOptions?]));
+  }
+
+  get(id: string): WorkflowRunHandle {
+    checkName(id, "the id of a run");
+    return new OtherRun(this.#machine, this.#scope, id);
   }
 
   sleep(duration: Duration): Promise<void> {
@@ -105,7 +139,7 @@ export class RunContext implements WorkflowContext {
   }
 
   receive<V, const O = never>(message: Message<V, any>, wait?: Wait<O>): Promise<V | O> {
-    checkMessage(message, "ctx.receive");
+    checkKind(message, "message", "ctx.receive", madeByMessage);
     return this.#receive<V | O>([message.name], undefined, wait);
   }
 
@@ -115,7 +149,7 @@ export class RunContext implements WorkflowContext {
   ): Promise<Received<M> | O> {
     const keys = new Map<string, string>();
     for (const [key, message] of Object.entries(messages)) {
-      checkMessage(message, `ctx.receiveAny, at "${key}",`);
+      checkKind(message, "message", `ctx.receiveAny, at "${key}",`, madeByMessage);
       if (keys.has(message.name))
         throw new PerdureError(
           "invalid_argument",
@@ -125,6 +159,51 @@ export class RunContext implements WorkflowContext {
     }
     if (keys.size === 0) throw new PerdureError("invalid_argument", "ctx.receiveAny takes at least one message.");
     return this.#receive<Received<M> | O>([...keys.keys()], keys, wait);
+  }
+
+  on<I, R, P>(
+    update: Update<I, R, P>,
+    handler: (input: P) => R | PromiseLike<R>,
+    options?: { readonly validate?: ((input: P) => void) | undefined },
+  ): void {
+    checkKind(update, "update", "ctx.on", "made by update(…)");
+    if (typeof handler !== "function")
+      throw new PerdureError("invalid_argument", `ctx.on takes a function as its second argument, not ${kindOf(handler)}.`);
+    checkOptions(options, "ctx.on", ["validate"]);
+    this.#machine.answerUpdates(update.name, { handle: handler, validate: options?.validate });
+  }
+
+  publish<V>(state: State<V>, value: NoInfer<V>): void {
+    checkKind(state, "state", "ctx.publish", "made by state(…)");
+    const text = this.#machine.encode(value, `the published state "${state.name}"`);
+    this.#machine.say("called ctx.publish", "published", { name: state.name, text });
+  }
+
+  async write<C>(stream: Stream<C>, chunk: NoInfer<C>): Promise<void> {
+    checkKind(stream, "stream", "ctx.write", "made by stream(…)");
+    const text = this.#machine.encode(chunk, `a chunk of stream "${stream.name}"`);
+    this.#machine.say("called ctx.write", "chunks", { stream: stream.name, text });
+  }
+
+  setAttributes(attributes: Attributes): void {
+    const written = writeAttributes(attributes, "ctx.setAttributes");
+    for (const attribute of written) this.#machine.say("called ctx.setAttributes", "attributes", attribute);
+  }
+
+  compensate(name: string, run: (io: StepContext) => unknown, options?: StepOptions): void {
+    checkStep("compensate", name, run, options);
+    this.#machine.onFailure({ name, run, options });
+  }
+
+  continueAsNew(input: unknown, options?: { readonly version?: string | undefined }): never {
+    checkOptions(options, "ctx.continueAsNew", ["version"]);
+    this.#machine.continueWith(this.#machine.encode(input, "the input of ctx.continueAsNew"), options?.version);
+    return undefined as never;
+  }
+
+  patched(id: string): boolean {
+    checkName(id, "the id of a patch");
+    return this.#machine.patched(id);
   }
 
   now(): Date {
@@ -149,7 +228,7 @@ export class RunContext implements WorkflowContext {
     const inner = new Scope(this.#scope, false);
     let timer: number | undefined;
     if (dueAt !== null && inner.cancelled === undefined) {
-      timer = machine.nextNumber;
+      timer = machine.nextNumber();
       machine.issueTimer(this.#scope, { kind: "scope_timeout", number: timer, name: "", dueAt }, () =>
         machine.cancelScope(inner, new TimeoutError("The scope took longer than its timeout.", { details: { timeout } })),
       );
@@ -187,7 +266,7 @@ export class RunContext implements WorkflowContext {
 
   #sleepUntil(dueAt: number): Promise<void> {
     const machine = this.#machine;
-    return machine.issue<void>(this.#scope, { kind: "sleep", number: machine.nextNumber, name: "", dueAt });
+    return machine.issue<void>(this.#scope, { kind: "sleep", number: machine.nextNumber(), name: "", dueAt });
   }
 
   #receive<T>(names: readonly string[], keys: ReadonlyMap<string, string> | undefined, wait: Wait<unknown> | undefined): Promise<T> {
@@ -198,25 +277,17 @@ export class RunContext implements WorkflowContext {
     const otherwise = wait !== undefined && Object.hasOwn(wait, "otherwise") ? { value: wait.otherwise } : undefined;
     return machine.issue<T>(
       this.#scope,
-      { kind: "receive", number: machine.nextNumber, name, dueAt, messages: names },
+      { kind: "receive", number: machine.nextNumber(), name, dueAt, messages: names },
       { keys, otherwise },
     );
   }
 }
 
-const callOptions = ["retry", "timeout"];
+const madeByMessage = 'made by message<…>("name")';
 
 function checkScoped(run: unknown, what: string): void {
   if (typeof run !== "function")
     throw new PerdureError("invalid_argument", `${what} takes a function as its first argument, not ${kindOf(run)}.`);
-}
-
-const readTimeout = (timeout: Duration | undefined, what: string): number | null =>
-  timeout === undefined ? null : parseDuration(timeout, `the timeout of ${what}`);
-
-function checkMessage(message: Message<any, any>, where: string): void {
-  if ((message as Partial<typeof message> | undefined)?.kind !== "message")
-    throw new PerdureError("invalid_argument", `${where} takes a message definition: message<…>("name").`);
 }
 
 const toError = (reason: unknown): Error =>

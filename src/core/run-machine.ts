@@ -10,85 +10,29 @@
  * With `recorded` given, every command is compared at its call with what the history has at that place. A difference freezes the machine: its calls
  * return promises that never settle, and nothing is thrown into user code, which would run its catch blocks.
  */
-import type { WorkflowContext } from "../api/context-types.js";
 import { CancelledError, isPerdureError, PerdureError, TimeoutError } from "../errors.js";
 import type { Command } from "./commands.js";
 import { recordOf } from "./commands.js";
-import { endless, foreignAwait, mismatch, type Divergence } from "./determinism.js";
+import { compensate, type Compensation } from "./compensation.js";
+import { endless, foreignAwait, mismatch, unhandled, type Divergence } from "./determinism.js";
 import { DueTimes } from "./due-times.js";
 import type { CommandRecord, TurnEvent } from "./events.js";
+import type { MachineOptions, RunFacts } from "./machine-options.js";
+import { Patches } from "./patches.js";
+import type { Pending } from "./pending.js";
+import { timeoutOf } from "./timeouts.js";
 import { Scope } from "./scope.js";
 import { SeededRandom } from "./seeded-random.js";
 import { RunContext } from "./run-context.js";
-
-export interface RunFacts {
-  readonly id: string;
-  readonly runId: string;
-  readonly name: string;
-  readonly version: string | undefined;
-  readonly attempt: number;
-  readonly deadlineAt: number | null;
-}
-
-export interface MachineOptions {
-  readonly run: (ctx: WorkflowContext, input: any) => unknown;
-  readonly facts: RunFacts;
-  /** Encodes an argument or result at once; throws `unserializable` with the path of the culprit. */
-  readonly encode: (value: unknown, what: string) => string;
-  /** Calls the workflow function or one of its abort listeners; the guard marks it as workflow code here. Default: calls it. */
-  readonly enter?: ((call: () => void) => void) | undefined;
-  /** Is the code that is running the body of a step or activity? Default: never. */
-  readonly insideBody?: (() => boolean) | undefined;
-  /** Told when the code is caught using ctx, returning or throwing outside of a turn: nothing else would wake the driver then. */
-  readonly onFrozen?: (() => void) | undefined;
-}
-
-/** An operation that the code may be waiting for. */
-export interface Pending {
-  readonly command: Command;
-  readonly scope: Scope;
-  readonly promise: Promise<unknown> | undefined;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
-  /** For `receiveAny`: the key of each message's name. */
-  readonly keys: ReadonlyMap<string, string> | undefined;
-  /** For waits with a timeout: what to give then. Absent: a TimeoutError. */
-  readonly otherwise: { readonly value: unknown } | undefined;
-  /** For steps and activities: the attempt that is running or comes next. */
-  attempt: number;
-  /** When the next attempt may begin, in ms; null if it may at once. */
-  retryAt: number | null;
-}
-
-export interface LogLine {
-  readonly level: "debug" | "info" | "warn" | "error";
-  readonly message: string;
-  readonly data: object | undefined;
-}
-
-export type TurnState =
-  | { readonly state: "waiting" }
-  | { readonly state: "completed"; readonly result: string }
-  | { readonly state: "failed"; readonly error: unknown }
-  | { readonly state: "cancelled"; readonly error: unknown }
-  | { readonly state: "diverged"; readonly divergence: Divergence };
-
-export interface TurnResult {
-  /** What this turn asked for, in order. */
-  readonly commands: readonly Command[];
-  /** Operations that this turn cancelled or no longer needs. */
-  readonly withdrawn: readonly Command[];
-  /** To be written once the turn is committed; empty on replay. */
-  readonly logs: readonly LogLine[];
-  readonly outcome: TurnState;
-}
+import { noOutput, OutputCollector, type TurnOutput, type TurnResult, type TurnState, type UpdateAnswer } from "./turn-result.js";
+import { UpdateHandlers, type UpdateHandler } from "./update-handlers.js";
 
 /** Code that asks so often within one turn for what a cancel refuses does it in a loop that would never let go of the process. */
 const refusalsMax = 1000;
 
 const ignore = (): void => {};
 const noCommands: readonly Command[] = [];
-const noLogs: readonly LogLine[] = [];
+const noWait = { keys: undefined, otherwise: undefined, onStarted: undefined } as const;
 const waiting: TurnState = { state: "waiting" };
 
 export class RunMachine {
@@ -100,6 +44,8 @@ export class RunMachine {
   /** Those among them that have a due time, and the numbers of those that wait for messages: the driver asks for these after every turn. */
   readonly timed = new DueTimes();
   readonly receivers = new Set<number>();
+  /** Has the code ever asked for a child? */
+  hadChildren = false;
   /** Time of the current event, in ms: what `ctx.now()` answers. */
   nowMs = 0;
   /** Lines of history so far, the current one included. */
@@ -112,12 +58,18 @@ export class RunMachine {
   #recordedIndex = 0;
   #commands: Command[] = [];
   #withdrawn: Command[] | undefined;
-  #logs: LogLine[] | undefined;
+  #cancelled: Command[] | undefined;
+  #output: OutputCollector | undefined;
   #outcome: { readonly threw: boolean; readonly value: unknown } | undefined;
   #divergence: Divergence | undefined;
   /** How many operations were refused in this turn. */
   #refusals = 0;
   #cancelError: Error | undefined;
+  #continuation: { readonly input: string; readonly version: string | undefined } | undefined;
+  #compensations: Compensation[] | undefined;
+  #patches: Patches | undefined;
+  /** Made when the code registers one: most workflows never do. */
+  updates: UpdateHandlers | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -141,6 +93,16 @@ export class RunMachine {
     return this.#divergence;
   }
 
+  /** Has the code returned or thrown? What it accepted before may still be answered. */
+  get returned(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  /** Asks the validator of an update, outside of any turn; throws what it throws. */
+  validate(name: string, value: unknown): void {
+    this.#asCode(() => this.updates?.validate(name, value));
+  }
+
   /** Delivers the event of line `seq`. `recorded`: the commands that the history has for this turn, undefined when it is new. */
   begin(event: TurnEvent, seq: number, recorded: readonly CommandRecord[] | undefined): void {
     this.#inTurn = true;
@@ -150,11 +112,14 @@ export class RunMachine {
     this.#recordedIndex = 0;
     this.#commands = [];
     this.#withdrawn = undefined;
-    this.#logs = undefined;
+    this.#cancelled = undefined;
+    this.#output = undefined;
     this.#refusals = 0;
     switch (event.kind) {
       case "started":
         return this.#start(event.input);
+      case "operation_started":
+        return this.#started(event.command);
       case "operation_completed":
         return this.#take(event.command, event.kind)?.resolve(event.value);
       case "operation_failed":
@@ -167,6 +132,8 @@ export class RunMachine {
         const pending = this.#take(event.command, event.kind);
         return pending?.resolve(pending.keys === undefined ? event.value : { key: pending.keys.get(event.name), value: event.value });
       }
+      case "update_accepted":
+        return this.#answer(event.name, event.id, event.value);
       case "cancel_requested":
         return this.#cancelAll(
           new CancelledError(event.reason === undefined ? "The run was cancelled." : `The run was cancelled: ${event.reason}`, {
@@ -184,13 +151,18 @@ export class RunMachine {
   end(more: boolean): TurnResult {
     if (this.#divergence === undefined) this.#checkTurn(more);
     this.#inTurn = false;
-    const result: TurnResult = {
+    const { logs, published, chunks, attributes, answers } = this.#output ?? noOutput;
+    return {
       commands: this.#commands,
       withdrawn: this.#withdrawn ?? noCommands,
-      logs: this.#logs ?? noLogs,
+      cancelled: this.#cancelled ?? noCommands,
+      logs,
+      published,
+      chunks,
+      attributes,
+      answers,
       outcome: this.#turnState(),
     };
-    return result;
   }
 
   /** Asked when there is no event to deliver: why the code can never go on, if so. Freezes it then. */
@@ -208,9 +180,15 @@ export class RunMachine {
 
   // What the context calls. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The number that the next command will have. */
-  get nextNumber(): number {
+  /** The number that the next command will have. Marks of patches that the code does not ask about any more come before it, and are passed over. */
+  nextNumber(): number {
+    this.#passPatches();
     return this.#commandCount + 1;
+  }
+
+  headersFor(kind: "activity" | "child", name: string): Readonly<Record<string, string>> | undefined {
+    const { outbound } = this.#options;
+    return outbound === undefined ? this.facts.headers : outbound({ kind, name });
   }
 
   encode(value: unknown, what: string): string {
@@ -218,9 +196,9 @@ export class RunMachine {
   }
 
   /** Enters a command and answers the promise of its outcome. */
-  issue<T>(scope: Scope, command: Command, wait?: Pick<Pending, "keys" | "otherwise">): Promise<T> {
+  issue<T>(scope: Scope, command: Command, wait?: Partial<Pick<Pending, "keys" | "otherwise" | "onStarted">>): Promise<T> {
     scope.used++;
-    if (!this.#admits(`called ctx for ${command.kind} "${command.name}"`)) return new Promise<T>(ignore);
+    if (!this.admits(`called ctx for ${command.kind} "${command.name}"`)) return new Promise<T>(ignore);
     const refusal = scope.closed
       ? new PerdureError(
           "context_misuse",
@@ -243,25 +221,25 @@ export class RunMachine {
       resolve = onResolve as (value: unknown) => void;
       reject = onReject;
     });
-    this.#add({ command, scope, promise, resolve, reject, keys: wait?.keys, otherwise: wait?.otherwise, attempt: 1, retryAt: null });
+    const { keys, otherwise, onStarted } = wait ?? noWait;
+    this.#add({ command, scope, promise, resolve, reject, keys, otherwise, onStarted, attempt: 1, started: false, retryAt: null });
     return promise;
   }
 
   /** Enters a command that settles no promise: it calls back when its time has come. */
   issueTimer(scope: Scope, command: Command, onFired: () => void): void {
-    if (this.#admits("opened a scope") && this.#enter(command)) {
+    if (this.admits("opened a scope") && this.#enter(command))
       this.#add({
         command,
         scope,
         promise: undefined,
         resolve: onFired,
         reject: ignore,
-        keys: undefined,
-        otherwise: undefined,
+        ...noWait,
         attempt: 1,
+        started: false,
         retryAt: null,
       });
-    }
   }
 
   /** Forgets an operation whose outcome no longer matters. */
@@ -272,7 +250,7 @@ export class RunMachine {
 
   /** Cancels a scope: first every abort listener fires, then its pending operations reject in command order, all in this drain. */
   cancelScope(scope: Scope, error: Error): void {
-    if (scope.closed || scope.cancelled !== undefined || !this.#admits("cancelled a scope")) return;
+    if (scope.closed || scope.cancelled !== undefined || !this.admits("cancelled a scope")) return;
     const reached = scope.cancel(error);
     this.#fireListeners(reached);
     this.#rejectAll(new Set(reached), error);
@@ -286,50 +264,6 @@ export class RunMachine {
 
   /** May the code use ctx now? If not, the run is frozen, or the caller is told that it is inside a step body. */
   admits(did: string): boolean {
-    return this.#admits(did);
-  }
-
-  log(line: LogLine): void {
-    if (this.#admits("called ctx.log") && !this.replaying) (this.#logs ??= []).push(line);
-  }
-
-  // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #start(input: unknown): void {
-    const { run, enter } = this.#options;
-    const call = (): void => {
-      let result: unknown;
-      try {
-        result = run(new RunContext(this, this.#root), input);
-      } catch (error) {
-        this.#settle(true, error);
-        return;
-      }
-      Promise.resolve(result).then(
-        (value) => this.#settle(false, value),
-        (error: unknown) => this.#settle(true, error),
-      );
-    };
-    if (enter === undefined) call();
-    else enter(call);
-  }
-
-  #fireListeners(scopes: readonly Scope[]): void {
-    const fire = (): void => {
-      for (const scope of scopes) scope.abort();
-    };
-    // Listeners are called in the context of whoever aborts, which is not the workflow's when an event brings it about.
-    const { enter } = this.#options;
-    if (enter === undefined) fire();
-    else enter(fire);
-  }
-
-  #settle(threw: boolean, value: unknown): void {
-    if (!this.#inTurn) this.freeze(foreignAwait(threw ? "threw" : "returned", threw && value instanceof Error ? value.stack : undefined));
-    else if (this.#divergence === undefined) this.#outcome = { threw, value };
-  }
-
-  #admits(did: string): boolean {
     // Also within a turn: a body of this run may be going on in the same drain.
     if (this.#options.insideBody?.() === true) {
       throw new PerdureError(
@@ -337,9 +271,122 @@ export class RunMachine {
         "ctx was used inside a step body. A step does plain work and returns; call ctx from the workflow itself, or make the inner part a step of its own.",
       );
     }
+    if (this.#continuation !== undefined) {
+      throw new PerdureError(
+        "context_misuse",
+        "ctx was used after ctx.continueAsNew, when the run is about to go on as a new one. Return what continueAsNew gives, and do nothing durable after it.",
+      );
+    }
     if (this.#inTurn && this.#divergence === undefined) return true;
     if (this.#divergence === undefined && this.#outcome === undefined) this.freeze(foreignAwait(did, new Error(did).stack));
     return false;
+  }
+
+  /** Says something to the outside, once the turn is committed; nothing on replay. */
+  say<Kind extends keyof TurnOutput>(did: string, kind: Kind, item: TurnOutput[Kind][number]): void {
+    if (this.admits(did) && !this.replaying) (this.#output ??= new OutputCollector()).add(kind, item);
+  }
+
+  /** Registers what undoes something, should the run fail. */
+  onFailure(compensation: Compensation): void {
+    if (this.admits("called ctx.compensate")) (this.#compensations ??= []).push(compensation);
+  }
+
+  answerUpdates(name: string, handler: UpdateHandler): void {
+    if (this.admits("called ctx.on")) (this.updates ??= new UpdateHandlers()).set(name, handler);
+  }
+
+  /** When the code returns, another run of the chain begins with this input. */
+  continueWith(input: string, version: string | undefined): void {
+    if (this.admits("called ctx.continueAsNew")) this.#continuation = { input, version };
+  }
+
+  /** Did the run pass this place with its newer code, or does it now? The same answer for the rest of the run. */
+  patched(id: string): boolean {
+    if (!this.admits("called ctx.patched")) return false;
+    return (this.#patches ??= new Patches()).decide(id, () => {
+      if (this.#recorded !== undefined) {
+        const next = this.#recorded[this.#recordedIndex];
+        if (next?.[0] !== "patch" || next[1] !== id) return false;
+      }
+      return this.#enter({ kind: "patch", number: this.#commandCount + 1, name: id, dueAt: null });
+    });
+  }
+
+  // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #start(input: unknown): void {
+    const { run } = this.#options;
+    this.#asCode(() => {
+      let result: unknown;
+      try {
+        result = run(new RunContext(this, this.#root), input);
+      } catch (error) {
+        this.#failed(error);
+        return;
+      }
+      Promise.resolve(result).then(
+        (value) => this.#settle(false, value),
+        (error: unknown) => this.#failed(error),
+      );
+    });
+  }
+
+  /** Marked as the workflow's own: promises that are made in it stay so. */
+  #asCode(call: () => void): void {
+    const { enter } = this.#options;
+    if (enter === undefined) call();
+    else enter(call);
+  }
+
+  #failed(error: unknown): void {
+    if (this.#compensations === undefined) return this.#settle(true, error);
+    const ctx = new RunContext(this, new Scope(this.#root, true));
+    void compensate(ctx, this.#compensations).then(() => this.#settle(true, error));
+  }
+
+  #started(number: number): void {
+    const pending = this.pending.get(number);
+    if (pending === undefined) return this.#unexpected(number, "operation_started");
+    pending.started = true;
+    pending.onStarted?.();
+  }
+
+  #answer(name: string, id: string, value: unknown): void {
+    this.#asCode(() => {
+      const settled = this.updates?.run(name, value);
+      if (settled === undefined) return this.freeze(unhandled(name, this.seq));
+      const encoded = (result: unknown): string => this.#options.encode(result, `the answer of update "${name}"`);
+      settled.then(
+        (result) => this.#answered(id, () => ({ id, status: "completed", text: encoded(result) })),
+        (error: unknown) => this.#answered(id, () => ({ id, status: "failed", text: this.#options.encodeError(error) })),
+      );
+    });
+  }
+
+  #answered(id: string, answer: () => UpdateAnswer): void {
+    if (!this.#inTurn) return this.freeze(foreignAwait("answered an update", undefined));
+    if (this.updates !== undefined) this.updates.busy--;
+    if (this.replaying || this.#divergence !== undefined) return;
+    let text: UpdateAnswer;
+    try {
+      text = answer();
+    } catch (error) {
+      text = { id, status: "failed", text: this.#options.encodeError(error) };
+    }
+    (this.#output ??= new OutputCollector()).add("answers", text);
+  }
+
+  #fireListeners(scopes: readonly Scope[]): void {
+    // Listeners are called in the context of whoever aborts, which is not the workflow's when an event brings it about.
+    this.#asCode(() => {
+      for (const scope of scopes) scope.abort();
+    });
+  }
+
+  #settle(threw: boolean, value: unknown): void {
+    if (!this.#inTurn) this.freeze(foreignAwait(threw ? "threw" : "returned", threw && value instanceof Error ? value.stack : undefined));
+    else if (this.#divergence === undefined) this.#outcome = { threw, value };
   }
 
   /** Compares a command with the history, then takes its number. */
@@ -356,7 +403,16 @@ export class RunMachine {
     }
     this.#commandCount++;
     this.#commands.push(command);
+    if (command.kind === "child") this.hadChildren = true;
     return true;
+  }
+
+  /** Marks of patches that the code does not ask about any more: it has the newer branch only. */
+  #passPatches(): void {
+    while (this.#recorded?.[this.#recordedIndex]?.[0] === "patch") {
+      this.#recordedIndex++;
+      this.#commandCount++;
+    }
   }
 
   #take(number: number, kind: TurnEvent["kind"]): Pending | undefined {
@@ -399,6 +455,7 @@ export class RunMachine {
     const pending = this.pending.get(number);
     if (pending === undefined) return this.#unexpected(number, "attempt_failed");
     pending.attempt = attempt + 1;
+    pending.started = false;
     pending.retryAt = retryAt;
   }
 
@@ -406,9 +463,11 @@ export class RunMachine {
     const pending = this.#take(number, "timer_fired");
     if (pending === undefined) return;
     const { command, otherwise } = pending;
-    if (command.kind === "receive" && otherwise === undefined) {
-      this.#rejectPending(pending, new TimeoutError(`No message "${command.name}" came in time.`, { details: { message: command.name } }));
-    } else pending.resolve(otherwise?.value);
+    const error = otherwise === undefined ? timeoutOf(command) : undefined;
+    // Somebody may be at work on it still.
+    if (command.kind === "activity") (this.#withdrawn ??= []).push(command);
+    if (error === undefined) pending.resolve(otherwise?.value);
+    else this.#rejectPending(pending, error);
   }
 
   #cancelAll(error: Error): void {
@@ -425,20 +484,26 @@ export class RunMachine {
     if (left === 0) return;
     for (const [number, pending] of [...this.pending]) {
       if (!scopes.has(pending.scope)) continue;
+      const { command } = pending;
+      if (command.kind === "activity" && command.onCancel === "wait") {
+        (this.#cancelled ??= []).push(command);
+        continue;
+      }
       this.withdraw(number);
       this.#rejectPending(pending, error);
     }
   }
 
   #checkTurn(more: boolean): void {
+    this.#passPatches();
     const recorded = this.#recorded?.[this.#recordedIndex];
     if (recorded !== undefined) {
-      this.freeze(mismatch({ number: this.nextNumber, seq: this.seq, recorded, actual: undefined, stack: undefined }));
+      this.freeze(mismatch({ number: this.#commandCount + 1, seq: this.seq, recorded, actual: undefined, stack: undefined }));
     } else if (!more) this.#checkStall();
   }
 
   #checkStall(): void {
-    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened)
+    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened && this.updates === undefined)
       this.freeze(foreignAwait("went on waiting", undefined));
   }
 
@@ -447,6 +512,12 @@ export class RunMachine {
     if (this.#outcome === undefined) return waiting;
     const { threw, value } = this.#outcome;
     if (threw) return { state: this.#isCancellation(value) ? "cancelled" : "failed", error: value };
+    // What was accepted is answered first.
+    if (this.updates !== undefined && this.updates.busy > 0) return waiting;
+    if (this.#continuation !== undefined) {
+      const cancelled = this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled");
+      return cancelled ? { state: "cancelled", error: this.#cancelError } : { state: "continued", ...this.#continuation };
+    }
     try {
       return { state: "completed", result: this.#options.encode(value, `the result of workflow "${this.facts.name}"`) };
     } catch (error) {

@@ -1,18 +1,26 @@
 import type {
   ActivityContext,
   ActivityRef,
+  Attributes,
+  ChildHandle,
   Envelope,
   Logger,
   Message,
   ScopeOptions,
+  State,
   StepContext,
   StepOptions,
+  Stream,
+  TransactionSource,
+  Update,
   Wait,
   WorkflowContext,
   WorkflowInfo,
+  WorkflowRef,
+  WorkflowRunHandle,
 } from "../api/types.js";
 import { hasCode } from "../api/define.js";
-import { parseInput } from "../api/schema.js";
+import { parseInput } from "../core/schema.js";
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
 import { SeededRandom } from "../core/seeded-random.js";
@@ -29,6 +37,18 @@ export interface FakeCall {
 /** A context made by hand, with what was asked of it. */
 export interface FakeContext extends WorkflowContext<any> {
   readonly calls: readonly FakeCall[];
+  /** What it published last, by name of the state. */
+  readonly published: ReadonlyMap<string, unknown>;
+  /** What it wrote, by name of the stream. */
+  readonly written: ReadonlyMap<string, readonly unknown[]>;
+  /** The attributes that it set and did not remove. */
+  readonly attributes: ReadonlyMap<string, string | number | boolean | Date>;
+  /** The input of the run that is to go on, once the code has called `continueAsNew`. */
+  readonly continuedWith: { readonly input: unknown } | undefined;
+  /** Asks the code's handler of an update, as a caller would; the validator comes first. */
+  update<I, R>(def: Update<I, R, any>, ...args: readonly unknown[]): Promise<R>;
+  /** Runs what the code registered with `compensate`, the last first: what a failure would do. */
+  compensateAll(): Promise<void>;
   /** The lines that the code logged. */
   readonly lines: readonly { readonly level: keyof Logger; readonly message: string; readonly data?: object | undefined }[];
 }
@@ -39,6 +59,12 @@ export interface FakeContextOptions {
   readonly step?: ((name: string, run: (io: StepContext) => unknown, options?: StepOptions) => unknown) | undefined;
   /** In the place of every activity. Default: runs the definition's own code once; a reference has none, so it needs this. */
   readonly activity?: ((def: ActivityRef<any, any>, input: any) => unknown) | undefined;
+  /** In the place of every child workflow. Default: runs the definition's own code with this same context; a reference has none, so it needs this. */
+  readonly child?: ((def: WorkflowRef<any, any>, input: any) => unknown) | undefined;
+  /** What a transaction's function is handed, by name of the transaction. Default: an empty object. */
+  readonly transaction?: ((name: string) => unknown) | undefined;
+  /** What the code is told about patches. Default: true, as for a new run. */
+  readonly patched?: ((id: string) => boolean) | undefined;
   /** The messages that are waiting, in order. A `receive` beyond them times out at once, or throws if it has no timeout. Default: none. */
   readonly messages?: readonly Envelope[] | undefined;
   /** In the place of `receive`. Default: takes from `messages`. */
@@ -67,15 +93,35 @@ export function fakeContext(options: FakeContextOptions = {}): FakeContext {
  * @example await charge(order, fakeStep({ attempt: 2 }));
  */
 export function fakeStep(overrides: Partial<ActivityContext> = {}): ActivityContext {
-  return { signal: new AbortController().signal, attempt: 1, idempotencyKey: "fake-key", ...overrides };
+  return {
+    signal: new AbortController().signal,
+    attempt: 1,
+    idempotencyKey: "fake-key",
+    write: async () => undefined,
+    written: async () => 0,
+    token: "fake-token",
+    lastHeartbeat: undefined,
+    heartbeat: () => undefined,
+    completeLater: () => undefined as never,
+    ...overrides,
+  };
 }
 
 class Fake implements FakeContext {
   readonly calls: FakeCall[] = [];
   readonly lines: { level: keyof Logger; message: string; data?: object | undefined }[] = [];
+  readonly published = new Map<string, unknown>();
+  readonly written = new Map<string, unknown[]>();
+  readonly attributes = new Map<string, string | number | boolean | Date>();
+  continuedWith: { readonly input: unknown } | undefined;
   readonly info: WorkflowInfo;
   readonly signal: AbortSignal;
   readonly log: Logger;
+  readonly #handlers = new Map<
+    string,
+    { readonly handle: (input: any) => unknown; readonly validate: ((input: any) => void) | undefined }
+  >();
+  readonly #compensations: (readonly [name: string, run: (io: StepContext) => unknown])[] = [];
   readonly #options: FakeContextOptions;
   readonly #inbox: Envelope[];
   readonly #random: SeededRandom;
@@ -108,6 +154,105 @@ class Fake implements FakeContext {
       );
     const input = await parseInput(def.input, args[0], `The input of activity ${JSON.stringify(def.name)}`);
     return await def.run(input as I, fakeStep({ idempotencyKey: `fake-${def.name}` }));
+  }
+
+  async transaction<Tx, T>(
+    name: string,
+    _source: TransactionSource<Tx>,
+    run: (transaction: Tx) => T | PromiseLike<T>,
+    ...rest: readonly unknown[]
+  ): Promise<T> {
+    this.#note("transaction", name, [name, run, ...rest]);
+    return await run((this.#options.transaction?.(name) ?? {}) as Tx);
+  }
+
+  async child<I, R>(def: WorkflowRef<I, R>, ...args: readonly unknown[]): Promise<R> {
+    this.#note("child", def.name, [def, ...args]);
+    return this.#runChild<R>(def, args[0]);
+  }
+
+  async startChild<I, R>(def: WorkflowRef<I, R>, ...args: readonly unknown[]): Promise<ChildHandle<R>> {
+    this.#note("startChild", def.name, [def, ...args]);
+    const outcome = this.#runChild<R>(def, args[0]);
+    outcome.catch(() => undefined);
+    const { id = `fake-child-${this.calls.length}` } = (args[1] ?? {}) as { readonly id?: string };
+    return { ...this.get(id), result: () => outcome };
+  }
+
+  get(id: string): WorkflowRunHandle {
+    return {
+      id,
+      send: async (message, ...args) => this.#note("send", message.name, [id, message, ...args]),
+      cancel: async (reason) => this.#note("cancel", id, [reason]),
+    };
+  }
+
+  async #runChild<R>(def: WorkflowRef<any, any>, input: unknown): Promise<R> {
+    const { child } = this.#options;
+    if (child !== undefined) return (await child(def, input)) as R;
+    if (!hasCode(def))
+      throw unanswered(
+        `workflowRef(${JSON.stringify(def.name)}) has no code to run: give the fake context an answer, fakeContext({ child: (def, input) => … })`,
+      );
+    return (await def.run(
+      this as WorkflowContext,
+      (await parseInput(def.input, input, `The input of child workflow ${JSON.stringify(def.name)}`)) as any,
+    )) as R;
+  }
+
+  on<I, R, P>(
+    update: Update<I, R, P>,
+    handler: (input: P) => R | PromiseLike<R>,
+    options?: { readonly validate?: ((input: P) => void) | undefined },
+  ): void {
+    this.#note("on", update.name, [update, handler]);
+    this.#handlers.set(update.name, { handle: handler, validate: options?.validate });
+  }
+
+  async update<I, R>(def: Update<I, R, any>, ...args: readonly unknown[]): Promise<R> {
+    const handler = this.#handlers.get(def.name);
+    if (handler === undefined) throw unanswered(`the code has registered no handler for the update ${JSON.stringify(def.name)}`);
+    const input = await parseInput(def.input, args[0], `The value of update ${JSON.stringify(def.name)}`);
+    handler.validate?.(input);
+    return (await handler.handle(input)) as R;
+  }
+
+  publish<V>(state: State<V>, value: NoInfer<V>): void {
+    this.#note("publish", state.name, [state, value]);
+    this.published.set(state.name, value);
+  }
+
+  async write<C>(stream: Stream<C>, chunk: NoInfer<C>): Promise<void> {
+    this.#note("write", stream.name, [stream, chunk]);
+    this.written.set(stream.name, [...(this.written.get(stream.name) ?? []), chunk]);
+  }
+
+  setAttributes(attributes: Attributes): void {
+    this.#note("setAttributes", "", [attributes]);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null) this.attributes.delete(name);
+      else this.attributes.set(name, value);
+    }
+  }
+
+  compensate(name: string, run: (io: StepContext) => unknown, ...rest: readonly unknown[]): void {
+    this.#note("compensate", name, [name, run, ...rest]);
+    this.#compensations.push([name, run]);
+  }
+
+  async compensateAll(): Promise<void> {
+    for (const [name, run] of this.#compensations.splice(0).toReversed()) await this.step(name, run);
+  }
+
+  continueAsNew(input: unknown, ...rest: readonly unknown[]): never {
+    this.#note("continueAsNew", "", [input, ...rest]);
+    this.continuedWith = { input };
+    return undefined as never;
+  }
+
+  patched(id: string): boolean {
+    this.#note("patched", id, [id]);
+    return this.#options.patched?.(id) ?? true;
   }
 
   async sleep(duration: Duration): Promise<void> {

@@ -4,3 +4,5 @@ export { fakeContext, fakeStep } from "./fake-context.js";
 export type { FakeCall, FakeContext, FakeContextOptions } from "./fake-context.js";
 export { backendConformance } from "./conformance/index.js";
 export type { ConformanceOptions, ConformanceTarget } from "./conformance/index.js";
+export { replay, replayAll } from "./replay.js";
+export type { ReplayOptions } from "./replay.js";

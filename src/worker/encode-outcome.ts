@@ -19,12 +19,14 @@ export interface EncodeOutcomeOptions {
   /** Names the value in errors: `the result of step "charge"`. */
   readonly what: string;
   readonly context: PayloadContext;
+  /** Makes the text of a failure from that of its error. Default: the same. */
+  readonly asFailure?: ((error: string) => string) | undefined;
   /** Called at once where the codec can. */
   readonly done: (encoded: EncodedOutcome) => void;
 }
 
 /** Encodes what a body gave. A value that cannot be encoded is a failure of its body: it is told where it was awaited, and the run goes on. */
-export function encodeOutcome({ codec, outcome, what, context, done }: EncodeOutcomeOptions): void {
+export function encodeOutcome({ codec, outcome, what, context, asFailure, done }: EncodeOutcomeOptions): void {
   let text: string;
   let failure: EncodedOutcome["failure"];
   try {
@@ -33,6 +35,7 @@ export function encodeOutcome({ codec, outcome, what, context, done }: EncodeOut
   } catch (error) {
     failure = { error };
     text = codec.encodeError(error);
+    if (asFailure !== undefined) text = asFailure(text);
   }
   if (codec.sync) done({ text, payload: text, failure, unsealed: undefined });
   else void sealOutcome(text);

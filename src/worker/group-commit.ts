@@ -17,6 +17,8 @@ export interface GroupCommitOptions {
   readonly runtime: Runtime;
   /** Told of each failure that is being retried. */
   readonly onTrouble: (failure: StoreFailure, attempt: number) => void;
+  /** Told of what was committed. */
+  readonly onCommitted?: ((operations: readonly Operation[]) => void) | undefined;
 }
 
 interface Member {
@@ -86,7 +88,9 @@ export class GroupCommit {
   async #commit(batch: readonly Member[]): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const outcomes = await this.#options.store.apply(batch.map((member) => member.operation));
+        const operations = batch.map((member) => member.operation);
+        const outcomes = await this.#options.store.apply(operations);
+        this.#options.onCommitted?.(operations);
         for (const [index, member] of batch.entries()) tell(member, outcomes[index] as Outcome);
         return;
       } catch (error) {

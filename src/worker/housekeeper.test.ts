@@ -12,11 +12,15 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
   let dead = 0;
   const store = {
     inspectOwned: () =>
-      Promise.resolve({ runs: world.runs.map((key) => ({ key, inboxCount: key * 10, inboxSeen: 0 })), tasks: world.tasks }),
+      Promise.resolve({
+        runs: world.runs.map((key) => ({ key, inboxCount: key * 10, inboxSeen: 0 })),
+        tasks: world.tasks.map((key) => ({ key, cancelRequested: false })),
+      }),
     release: ({ runs, tasks }: { runs: number[]; tasks: number[] }) => {
       released.push({ runs, tasks });
       return Promise.resolve();
     },
+    expireTasks: () => Promise.resolve(0),
     recover: () => Promise.resolve({ workers: dead, runs: dead, tasks: 0 }),
   } as unknown as Store;
   let work = 0;
@@ -30,6 +34,7 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     knowsRun: (key) => world.known.has(key),
     runningTasks: () => world.running,
     onMail: (key, count) => mail.push([key, count]),
+    onCancelled: () => undefined,
     onWithdrawn: (key) => withdrawn.push(key),
     onWork: () => work++,
     onTrouble: quiet,

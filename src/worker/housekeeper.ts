@@ -16,6 +16,8 @@ export interface HousekeeperOptions {
   readonly onMail: (key: RunKey, inboxCount: number) => void;
   /** A task was withdrawn while its body runs here. */
   readonly onWithdrawn: (key: TaskKey) => void;
+  /** A task whose body runs here is to stop. */
+  readonly onCancelled: (key: TaskKey) => void;
   /** There may be something to claim. */
   readonly onWork: () => void;
   readonly onTrouble: (message: string, error: unknown) => void;
@@ -47,6 +49,7 @@ export class Housekeeper {
   start(): void {
     this.#every("recover", this.#options.recoverMs, () => this.#recover());
     this.#every("inspect", inspectMs, () => this.#tidy());
+    this.#every("expire", inspectMs, () => this.#expire());
   }
 
   /** Something has changed in the store. */
@@ -86,7 +89,7 @@ export class Housekeeper {
 
   /** Finds mail that nobody here was told of, and tasks that were withdrawn. Answers what the store says this worker owns. */
   async #inspect(): Promise<Owned | undefined> {
-    const { store, runtime, worker: current, runningTasks, onMail, onWithdrawn } = this.#options;
+    const { store, runtime, worker: current, runningTasks, onMail, onWithdrawn, onCancelled } = this.#options;
     const worker = current();
     if (worker === undefined || this.#stopped) return undefined;
     this.#inspectedAtMs = runtime.monotonicMs();
@@ -95,7 +98,13 @@ export class Housekeeper {
     for (const { key, inboxCount } of runs) onMail(key, inboxCount);
     const held = new Set(tasks.map(({ key }) => key));
     for (const key of running) if (!held.has(key)) onWithdrawn(key);
+    for (const { key, cancelRequested } of tasks) if (cancelRequested) onCancelled(key);
     return { worker, runs: runs.map(({ key }) => key), tasks: [...held] };
+  }
+
+  /** Tells runs of activities that nobody took, or of which nothing was heard, in time. */
+  async #expire(): Promise<void> {
+    if ((await this.#options.store.expireTasks()) > 0) this.#options.onWork();
   }
 
   /** The same, and gives back what was claimed by a call whose answer was lost. */

@@ -28,11 +28,12 @@ async function waiting(now: number, more: { mail?: Mail[]; arrivals?: Arrival[];
     lastAt: 6000,
     random: () => 0,
     onDropped: (position) => dropped.push(position),
+    onRefused: () => undefined,
   };
   return { sources, dropped };
 }
 
-const arrival: Arrival = { command: 1, attempt: 1, text: "1", payload: "1", failure: undefined, unsealed: undefined };
+const arrival: Arrival = { kind: "settled", command: 1, attempt: 1, text: "1", payload: "1", failure: undefined, unsealed: undefined };
 
 it("takes what others sent before what its steps gave before what time brings; of timers the earliest", async () => {
   const { sources } = await waiting(9000, { mail: [mailOf({ kind: "activity_completed", command: 2, attempt: 1 })], arrivals: [arrival] });

@@ -5,10 +5,14 @@
 import type { InboxRecord, Payload } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import type { TurnEvent } from "../core/events.js";
-import type { Pending, RunMachine } from "../core/run-machine.js";
+import type { Pending } from "../core/pending.js";
+import type { RunMachine } from "../core/run-machine.js";
 import { nextRetry } from "../core/retry.js";
 import type { EncodedOutcome } from "./encode-outcome.js";
-import type { ActivityCommand, StepCommand } from "../core/commands.js";
+import { isAttempted } from "../core/commands.js";
+import { expiredError } from "../core/timeouts.js";
+import type { UpdateAnswer } from "../core/turn-result.js";
+import { readFailure } from "./attempt-failure.js";
 
 /** An inbox item whose payload has been opened. */
 export interface Mail {
@@ -16,11 +20,13 @@ export interface Mail {
   readonly text: string | null;
 }
 
-/** What a step body gave. */
-export interface Arrival extends EncodedOutcome {
-  readonly command: number;
-  readonly attempt: number;
-}
+/** What a body of this process gave, or what is known of it. */
+export type Arrival =
+  | ({ readonly kind: "settled"; readonly command: number; readonly attempt: number } & EncodedOutcome)
+  /** It begins, or what it starts is stored. */
+  | { readonly kind: "started"; readonly command: number; readonly attempt: number }
+  /** Its outcome comes by the inbox. */
+  | { readonly kind: "delivered"; readonly command: number; readonly attempt: number };
 
 export interface ChosenEvent {
   readonly event: TurnEvent;
@@ -29,7 +35,13 @@ export interface ChosenEvent {
   readonly position: number | undefined;
   readonly arrival: Arrival | undefined;
   /** An activity's attempt failed and this is the next one. */
-  readonly retried: Pending | undefined;
+  readonly retried: Retried | undefined;
+}
+
+interface Retried {
+  readonly pending: Pending;
+  /** What the failed attempt told with its heartbeats: as text, or as it is stored. */
+  readonly details: { readonly text: string } | { readonly payload: Payload } | null;
 }
 
 export interface Sources {
@@ -46,6 +58,8 @@ export interface Sources {
   readonly random: () => number;
   /** Positions of mail that nobody can want any more. */
   readonly onDropped: (position: number) => void;
+  /** An update that its validator did not let in. */
+  readonly onRefused: (answer: UpdateAnswer) => void;
 }
 
 export function chooseEvent(sources: Sources): ChosenEvent | undefined {
@@ -114,53 +128,111 @@ function takeMail(sources: Sources, item: Mail): ChosenEvent | "leave" | "drop" 
     case "activity_failed":
       return takeOutcome(sources, item, at);
     case "activity_expired":
+      return takeExpiry(sources, item, at);
     case "update":
-      return "leave";
+      return takeUpdate(sources, item, chosen, at);
     default:
       return record.kind satisfies never;
   }
 }
 
-function takeOutcome(sources: Sources, item: Mail, at: number): ChosenEvent | "drop" {
-  const { record, text } = item;
-  const command = record.command ?? 0;
-  const pending = sources.machine.pending.get(command);
-  // A late outcome of something that was cancelled or tried again: its command has moved on.
+function takeUpdate(
+  sources: Sources,
+  { record, text }: Mail,
+  chosen: (event: TurnEvent) => ChosenEvent,
+  at: number,
+): ChosenEvent | "leave" | "drop" {
+  const { machine, codec } = sources;
+  const { name, position } = record;
+  // Once the code has returned nobody answers any more; whoever waits for the answer is told that the run has ended.
+  if (machine.returned || machine.updates?.has(name) !== true) return "leave";
+  const { id } = JSON.parse(record.options ?? "{}") as { readonly id: string };
+  const value = decode(codec, text);
+  try {
+    machine.validate(name, value);
+  } catch (error) {
+    sources.onRefused({ id, status: "refused", text: codec.encodeError(error) });
+    return "drop";
+  }
+  return chosen({ kind: "update_accepted", at, name, id, position, value });
+}
+
+/** The operation that an outcome from outside belongs to; a late outcome of something that was cancelled or tried again has none. */
+function awaitedBy({ machine }: Sources, { record }: Mail): Pending | "leave" | "drop" {
+  const pending = machine.pending.get(record.command ?? 0);
   if (pending === undefined || pending.attempt !== record.attempt) return "drop";
+  // A child may be done before it is recorded that it was stored.
+  return pending.command.kind === "child" && !pending.started ? "leave" : pending;
+}
+
+function takeOutcome(sources: Sources, item: Mail, at: number): ChosenEvent | "leave" | "drop" {
+  const pending = awaitedBy(sources, item);
+  if (typeof pending === "string") return pending;
+  const { record, text } = item;
+  const { number } = pending.command;
   const common = { payload: record.payload, position: record.position, arrival: undefined };
   if (record.kind === "activity_completed") {
-    return { ...common, event: { kind: "operation_completed", at, command, value: decode(sources.codec, text) }, retried: undefined };
+    return {
+      ...common,
+      event: { kind: "operation_completed", at, command: number, value: decode(sources.codec, text) },
+      retried: undefined,
+    };
   }
-  const error = sources.codec.decodeError(text ?? "");
-  return { ...common, ...failed(sources, pending, at, error, error) };
+  const failure = readFailure(text ?? "");
+  const error = sources.codec.decodeError(failure.error);
+  const details = failure.details === null ? null : { text: failure.details };
+  return { ...common, ...failed(sources, { pending, details }, at, error, error) };
+}
+
+/** Of an activity that nobody took there is no second attempt: nobody is there. */
+function takeExpiry(sources: Sources, item: Mail, at: number): ChosenEvent | "leave" | "drop" {
+  const pending = awaitedBy(sources, item);
+  if (typeof pending === "string") return pending;
+  const { record } = item;
+  const expired = record.name === "queued" ? "queued" : "heartbeat";
+  const error = expiredError(expired);
+  const details = record.payload === null ? null : { payload: record.payload };
+  const { number: command } = pending.command;
+  const { attempt } = pending;
+  const { event, retried } =
+    expired === "queued"
+      ? { event: { kind: "operation_failed", at, command, attempt, error } as const, retried: undefined }
+      : failed(sources, { pending, details }, at, error, error);
+  // The error follows from the event; its payload would have to be made in the middle of a turn.
+  return { event: { ...event, expired } as TurnEvent, payload: null, position: record.position, arrival: undefined, retried };
 }
 
 function fromArrivals(sources: Sources): ChosenEvent | undefined {
   for (let arrival = sources.arrivals.shift(); arrival !== undefined; arrival = sources.arrivals.shift()) {
-    const { command, text, payload, failure, unsealed } = arrival;
+    const { command } = arrival;
     const pending = sources.machine.pending.get(command);
-    if (pending === undefined || pending.attempt !== arrival.attempt) continue;
-    if (unsealed !== undefined) throw unsealed.error;
+    if (pending === undefined || pending.attempt !== arrival.attempt || arrival.kind === "delivered") continue;
     const at = Math.max(sources.now, sources.lastAt);
+    if (arrival.kind === "started") {
+      if (pending.started) continue;
+      return { event: { kind: "operation_started", at, command }, payload: null, position: undefined, arrival, retried: undefined };
+    }
+    const { text, payload, failure, unsealed } = arrival;
+    if (unsealed !== undefined) throw unsealed.error;
     if (failure === undefined) {
       // Spelled out: this is made for every step, and copying objects into one another takes several times as long.
       const event = { kind: "operation_completed", at, command, value: decode(sources.codec, text) } as const;
       return { event, payload, position: undefined, arrival, retried: undefined };
     }
     // The code is given the stored form of the error, which is what a replay will give it.
-    const { event, retried } = failed(sources, pending, at, failure.error, sources.codec.decodeError(text));
+    const { event, retried } = failed(sources, { pending, details: null }, at, failure.error, sources.codec.decodeError(text));
     return { event, payload, position: undefined, arrival, retried };
   }
   return undefined;
 }
 
 /** The event for a failed attempt: another attempt at a recorded time, or the end of the operation. */
-function failed(sources: Sources, pending: Pending, at: number, thrown: unknown, error: unknown): Pick<ChosenEvent, "event" | "retried"> {
-  const { number, retry } = pending.command as StepCommand | ActivityCommand;
-  const { attempt } = pending;
-  const next = nextRetry(retry, attempt, thrown, sources.random());
+function failed(sources: Sources, retried: Retried, at: number, thrown: unknown, error: unknown): Pick<ChosenEvent, "event" | "retried"> {
+  const { command, attempt } = retried.pending;
+  const { number } = command;
+  const next = isAttempted(command) ? nextRetry(command.retry, attempt, thrown, sources.random()) : "stop";
   if (next === "stop") return { event: { kind: "operation_failed", at, command: number, attempt, error }, retried: undefined };
-  return { event: { kind: "attempt_failed", at, command: number, attempt, retryAt: at + next.delayMs }, retried: pending };
+  return { event: { kind: "attempt_failed", at, command: number, attempt, retryAt: at + next.delayMs }, retried };
 }
 
 function fromTime(sources: Sources): ChosenEvent | undefined {

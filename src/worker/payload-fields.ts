@@ -14,6 +14,9 @@ export const payloadFields = {
   activityInput: (command: number): string => `activity-input:${command}`,
   message: (name: string): string => `message:${name}`,
   update: (name: string): string => `update:${name}`,
+  answer: (id: string): string => `answer:${id}`,
+  state: (name: string): string => `state:${name}`,
+  chunk: (name: string): string => `chunk:${name}`,
   /** What the heartbeat of an activity told last. */
   details: (command: number): string => `details:${command}`,
 } as const;
@@ -22,6 +25,7 @@ export function fieldOfEvent(envelope: EventEnvelope): string {
   switch (envelope.kind) {
     case "started":
       return payloadFields.input;
+    case "operation_started":
     case "operation_completed":
     case "operation_failed":
     case "attempt_failed":
@@ -29,6 +33,8 @@ export function fieldOfEvent(envelope: EventEnvelope): string {
       return payloadFields.operation(envelope.command);
     case "message_received":
       return payloadFields.message(envelope.name);
+    case "update_accepted":
+      return payloadFields.update(envelope.name);
     case "cancel_requested":
     case "deadline_passed":
       return payloadFields.cancel;
@@ -36,6 +42,8 @@ export function fieldOfEvent(envelope: EventEnvelope): string {
       return payloadFields.result;
     case "run_failed":
     case "run_cancelled":
+    case "run_terminated":
+    case "run_continued":
       return payloadFields.error;
     default:
       return envelope satisfies never;

@@ -15,15 +15,15 @@ import type { Effects, Outcome, StartOperation, TurnOperation, TurnOutcome } fro
 import type { ClaimedRun, ParkReason, RunKey } from "../backend/records.js";
 import { CancelledError, PerdureError } from "../errors.js";
 import { historyEventsMax } from "../core/defaults.js";
-import { writeEnvelope } from "../core/events.js";
-import type { RunMachine, TurnResult } from "../core/run-machine.js";
+import type { RunMachine } from "../core/run-machine.js";
+import type { TurnResult } from "../core/turn-result.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { Birth } from "./birth.js";
 import type { DriverHost } from "./driver-host.js";
 import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
-import { payloadFields } from "./payload-fields.js";
+import { RunBodies } from "./run-bodies.js";
+import { endOf, type EndingRun, type FinalState } from "./run-end.js";
 import { Speculation } from "./speculation.js";
-import { StepBodies } from "./step-bodies.js";
 import type { Body } from "./step-runner.js";
 import { StoreFailure } from "../backend/failures.js";
 
@@ -36,14 +36,15 @@ export type DriverEnd = "idle" | "ended" | "parked" | "dropped";
 export interface DriverOptions {
   readonly host: DriverHost;
   readonly machine: RunMachine;
-  readonly deadlineAt: number | null;
+  /** What is needed to end the run, and to go on with another of its chain. */
+  readonly run: EndingRun;
   readonly parkCount: number;
 }
 
 export class RunDriver {
   readonly machine: RunMachine;
   readonly #host: DriverHost;
-  readonly #deadlineAt: number | null;
+  readonly #run: EndingRun;
   #key: RunKey = 0;
   #epoch = 0;
   #lastSeq = 0;
@@ -52,17 +53,20 @@ export class RunDriver {
   readonly #mail: Mail[] = [];
   #inboxSeen = 0;
   #inboxCount = 0;
+  #isReading = false;
   readonly #arrivals: Arrival[] = [];
   /** One object for the life of the driver: it is asked for every event. */
   readonly #sources: Sources;
   #speculation = new Speculation();
-  readonly #bodies: StepBodies;
+  readonly #bodies: RunBodies;
   #timer: { cancel(): void } | undefined;
   #chosen: ChosenEvent | undefined;
   /** The start that this driver is the eager part of, until it is committed. */
   #birth: Birth | undefined;
   /** Has that start been handed to the store? From then on only the store's answer counts. */
   #submitted = false;
+  /** How the code has ended, if that has to wait until its run is stored. */
+  #final: FinalState | undefined;
   /** What this process cannot read of the run: it is parked for it. */
   #trouble: { readonly error: unknown } | undefined;
   /** Given up, if the next commit gets through, until this time (null: until something arrives); undefined: not given up. */
@@ -73,19 +77,20 @@ export class RunDriver {
   constructor(options: DriverOptions) {
     this.#host = options.host;
     this.machine = options.machine;
-    this.#deadlineAt = options.deadlineAt;
+    this.#run = options.run;
     this.#parkCount = options.parkCount;
-    this.#bodies = new StepBodies(options.host, options.machine);
+    this.#bodies = new RunBodies(options.host, options.machine);
     this.#sources = {
       machine: options.machine,
       codec: options.host.codec,
       mail: this.#mail,
       arrivals: this.#arrivals,
-      deadlineAt: options.deadlineAt,
+      deadlineAt: options.run.deadlineAt,
       now: 0,
       lastAt: 0,
       random: () => this.#host.runtime.random(),
       onDropped: (position) => void this.#speculation.consumed.push(position),
+      onRefused: (answer) => this.#speculation.answer(answer),
     };
   }
 
@@ -112,8 +117,9 @@ export class RunDriver {
     return this.#bodies.size > 0;
   }
 
-  /** Takes up a claimed run whose machine stands after line `claimed.lastSeq` and whose inbox has been read. */
-  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[]): void {
+  /** Takes up a claimed run whose machine stands after line `claimed.lastSeq` and whose inbox has been read. `final`: its code has ended, and that is not recorded. */
+  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[], final?: FinalState | undefined): void {
+    this.#final = final;
     this.#key = claimed.key;
     this.#epoch = claimed.epoch;
     this.#lastSeq = claimed.lastSeq;
@@ -123,7 +129,7 @@ export class RunDriver {
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
     this.addMail(mail, claimed.inboxCount);
-    this.#bodies.startPending(this.#arrivals);
+    if (final === undefined) this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
 
@@ -174,6 +180,10 @@ export class RunDriver {
     if (this.#over) return false;
     try {
       if (this.#trouble !== undefined) throw this.#trouble.error;
+      if (this.#final !== undefined && this.#birth === undefined) {
+        this.#end(this.#final);
+        return false;
+      }
       this.#chosen = this.machine.divergence === undefined ? this.#choose() : undefined;
       if (this.#chosen === undefined) {
         // Mail that no receiver waits for is not an event at hand: code that has nothing else to come waits for something foreign.
@@ -182,7 +192,10 @@ export class RunDriver {
         else this.#park(divergedReason(divergence));
         return false;
       }
-      this.machine.begin(this.#chosen.event, this.#nextSeq, undefined);
+      const { event } = this.#chosen;
+      // As it was before the code could change it.
+      if (event.kind === "started" && this.#run.mayContinue) this.#run.inputText = this.#host.codec.encode(event.input, "the input");
+      this.machine.begin(event, this.#nextSeq, undefined);
       return true;
     } catch (error) {
       this.#park(errorReason(error));
@@ -203,10 +216,10 @@ export class RunDriver {
         case "waiting":
           return this.#speculation.events.length < turnsMax ? this.#host.schedule(this) : this.#commit(driving);
         case "completed":
-          return this.#end("completed", result.outcome.result);
         case "failed":
         case "cancelled":
-          return this.#end(result.outcome.state, this.#host.codec.encodeError(result.outcome.error));
+        case "continued":
+          return this.#end(result.outcome);
         default:
           result.outcome satisfies never;
       }
@@ -228,7 +241,7 @@ export class RunDriver {
 
   /** Notes a turn as speculation, to be committed. */
   #record(chosen: ChosenEvent, result: TurnResult): void {
-    this.#speculation.record(this.#nextSeq, chosen, result, this.machine.pending);
+    this.#speculation.record(this.machine.facts, this.#nextSeq, chosen, result, this.machine.pending);
     this.#lastAt = chosen.event.at;
   }
 
@@ -237,7 +250,8 @@ export class RunDriver {
   /** No event is at hand: commit what there is, give the run up if nothing here will move it, or just wait. */
   #settle(): void {
     const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#sources.now);
-    if (waits && this.#speculation.empty) {
+    // Mail that is being read keeps the run here: to give it up meanwhile is refused, again and again and the faster the longer the reading takes.
+    if (this.#speculation.empty && (waits || this.#isReading)) {
       this.#busy = false;
       this.#armTimer(this.#nextTime());
       if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
@@ -247,24 +261,37 @@ export class RunDriver {
   }
 
   #nextTime(): number | null {
-    return nextTime(this.machine, this.#deadlineAt, this.#bodies.retryTimes.first()?.dueAt, this.#speculation.stepRetries.values());
+    return nextTime(this.machine, this.#run.deadlineAt, this.#bodies.retryTimes.first()?.dueAt, this.#speculation.retries.values());
   }
 
-  #end(status: "completed" | "failed" | "cancelled", text: string): void {
-    const kind = ({ completed: "run_completed", failed: "run_failed", cancelled: "run_cancelled" } as const)[status];
-    this.#speculation.terminal = { seq: this.#nextSeq, at: this.#lastAt, event: writeEnvelope({ kind }), payload: text };
-    this.#speculation.terminalField = status === "completed" ? payloadFields.result : payloadFields.error;
-    this.#commit({ state: "ended", status });
+  #end(final: FinalState): void {
+    const { codec, store, runtime } = this.#host;
+    const { machine } = this;
+    const end = endOf(final, this.#run, {
+      encodeError: (error) => codec.encodeError(error),
+      isVisible: codec.sync,
+      nowMs: Math.max(this.#lastAt, store.now()),
+      runId: () => runtime.uuid(),
+      random: () => runtime.random(),
+    });
+    if (this.#birth !== undefined && end.next.state === "continued") {
+      // A run is stored before the one that follows it.
+      this.#final = final;
+      return this.#commit(driving);
+    }
+    const leavesErrand = machine.hadChildren || this.#run.options.parent !== undefined;
+    this.#speculation.end = { ...end, seq: this.#nextSeq, at: this.#lastAt, leavesErrand };
+    this.#commit(undefined);
   }
 
   /**
    * `inboxSeen` belongs to the decision, not to the attempt: mail may come in while a commit is tried again, and a run that was about to be given up or to
-   * end has not looked at it. The store then keeps the run with its driver, or refuses the end.
+   * end has not looked at it. The store then keeps the run with its driver, or refuses the end. `next`: what becomes of the run, unless it ends.
    */
-  #commit(next: TurnOperation["effects"]["next"], inboxSeen = this.#inboxSeen): void {
+  #commit(next: Next | undefined, inboxSeen = this.#inboxSeen): void {
     if (this.#over) return;
     const { codec } = this.#host;
-    this.#idleUntil = next.state === "idle" ? next.dueAt : undefined;
+    this.#idleUntil = next?.state === "idle" ? next.dueAt : undefined;
     const failed = (error: unknown): void => this.#commitFailed(error, next, inboxSeen);
     const submit = (effects: Effects): void => {
       // While it was sealed the run may have been dropped.
@@ -302,7 +329,7 @@ export class RunDriver {
     birth?.onBorn(outcome);
   }
 
-  #decided(outcome: TurnOutcome, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
+  #decided(outcome: TurnOutcome, next: Next | undefined, inboxSeen: number): void {
     if (this.#over) return;
     switch (outcome.status) {
       case "committed":
@@ -321,32 +348,41 @@ export class RunDriver {
   }
 
   /** The point where a turn becomes real: now what it asked for may be done. */
-  #committed(outcome: { readonly owned: boolean; readonly inboxCount: number }): void {
+  #committed(outcome: { readonly owned: boolean; readonly inboxCount: number; readonly continued?: ClaimedRun | null }): void {
     const host = this.#host;
     const done = this.#speculation;
     this.#speculation = new Speculation();
-    this.#lastSeq += done.events.length + (done.terminal === undefined ? 0 : 1);
+    this.#lastSeq += done.events.length + (done.end === undefined ? 0 : 1);
     if (done.events.length > 0) this.#parkCount = 0;
     for (const line of done.logs) host.log(this.machine.facts, line);
     for (const command of done.withdrawn) this.#bodies.abort(command.number, () => new CancelledError("The operation was cancelled."));
+    for (const command of done.cancelled) this.#bodies.ask(command.number, new CancelledError("The operation is to stop."));
     if (done.storedTerminal !== undefined) {
       host.onEnded(this, done.storedTerminal);
-      return this.#finish("ended", () => new CancelledError("The run has ended."));
+      if (done.queuesTasks) host.onTasksQueued();
+      this.#finish("ended", () => new CancelledError("The run has ended."));
+      if (outcome.continued != null) host.onContinued(outcome.continued);
+      else if (done.end?.next.state === "continued") host.onRunsDue();
+      return;
     }
-    for (const [number, retryAt] of done.stepRetries) this.#bodies.retryTimes.add(number, retryAt);
+    for (const [number, retryAt] of done.retries) this.#bodies.retryTimes.add(number, retryAt);
     this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
     // A worker that is closing finishes what it has begun and begins nothing more.
     if (host.draining)
       return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
-    for (const command of done.steps) this.#bodies.start(command);
-    this.#bodies.startDue();
+    if (this.#final === undefined) this.#startBodies(done);
     this.#host.schedule(this);
     if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
   }
 
-  #commitFailed(error: unknown, next: TurnOperation["effects"]["next"], inboxSeen: number): void {
+  #startBodies(done: Speculation): void {
+    for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
+    this.#bodies.startDue(this.#arrivals);
+  }
+
+  #commitFailed(error: unknown, next: Next | undefined, inboxSeen: number): void {
     // Also of a driver that was dropped meanwhile: whoever started the run waits for the answer.
     const birth = this.#birth;
     if (birth !== undefined) {
@@ -357,7 +393,7 @@ export class RunDriver {
     if (this.#over) return;
     if (error instanceof StoreFailure && error.outcome === "unknown") {
       void this.#resolveUnknown(next, inboxSeen);
-    } else if (next.state === "parked" || (error instanceof StoreFailure && error.transient)) {
+    } else if (next?.state === "parked" || (error instanceof StoreFailure && error.transient)) {
       this.#host.onTrouble(`A commit of run ${this.machine.facts.id} was refused; the run is given up and will be tried again.`, error);
       this.#giveBack();
     } else {
@@ -370,7 +406,7 @@ export class RunDriver {
    * A commit got no answer. Raising the epoch waits for, or fences, the statement that may still be under way; only then does the sequence number say
    * what became of it. Reading it without the claim would not: it may say 5 now and 6 a moment later.
    */
-  async #resolveUnknown(next: TurnOperation["effects"]["next"], inboxSeen: number): Promise<void> {
+  async #resolveUnknown(next: Next | undefined, inboxSeen: number): Promise<void> {
     const host = this.#host;
     const claimed = await host
       .persistently(() => host.store.reclaimRun({ worker: host.worker, key: this.#key, epoch: this.#epoch }))
@@ -379,7 +415,7 @@ export class RunDriver {
     // Not ours any more: fenced, or given up, parked or ended by that very commit. Or there is no knowing: the worker gives back what nobody here drives.
     if (claimed === null || claimed === undefined) return this.#finish("dropped", leaseLost);
     this.#epoch = claimed.epoch;
-    const appended = this.#speculation.events.length + (this.#speculation.terminal === undefined ? 0 : 1);
+    const appended = this.#speculation.events.length + (this.#speculation.end === undefined ? 0 : 1);
     if (appended > 0 && claimed.lastSeq === this.#lastSeq + appended) this.#committed({ owned: true, inboxCount: claimed.inboxCount });
     else if (claimed.lastSeq === this.#lastSeq) this.#commit(next, inboxSeen);
     else this.#finish("dropped", leaseLost);
@@ -441,19 +477,25 @@ export class RunDriver {
   /** A body has given its outcome. */
   arrive(body: Body, arrival: Arrival): void {
     if (!this.#bodies.done(arrival.command, body)) return;
+    if (arrival.kind === "delivered") this.#fetchMail();
     this.#arrivals.push(arrival);
     this.wake();
   }
 
+  /** One reading at a time. What has come after it is noticed at the next commit, or when the driver settles down. */
   #fetchMail(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
     const above = this.#inboxSeen;
     this.#host.readMail(this, above).then(
       (mail) => {
+        this.#isReading = false;
         if (this.#over || mail === undefined) return;
         this.addMail(mail, above);
         this.wake();
       },
       (error: unknown) => {
+        this.#isReading = false;
         this.#trouble = { error };
         this.wake();
       },
@@ -470,7 +512,7 @@ export class RunDriver {
       () => {
         // A run that is about to be given up begins nothing; one that goes on looks again after its commit.
         if (this.#over || this.#busy) return;
-        this.#bodies.startDue();
+        this.#bodies.startDue(this.#arrivals);
         this.wake();
       },
       Math.max(0, dueAt - store.now()),
@@ -487,6 +529,9 @@ export class RunDriver {
     this.#host.onFinished(this, end, this.#idleUntil);
   }
 }
+
+/** What becomes of a run that does not end. */
+type Next = Exclude<TurnOperation["effects"]["next"], { readonly state: "ended" | "continued" }>;
 
 const driving = { state: "driving" } as const;
 

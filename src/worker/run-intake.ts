@@ -14,6 +14,7 @@ import type { Arrival, Mail } from "./next-event.js";
 import { errorReason, poisonedReason, retryParkedAt } from "./parking.js";
 import type { RunCache } from "./run-cache.js";
 import { RunDriver } from "./run-driver.js";
+import { endingRunOf, type FinalState } from "./run-end.js";
 import { factsOf, loadRun, openMail, type LoadedRun } from "./run-loader.js";
 import type { Body } from "./step-runner.js";
 
@@ -55,6 +56,10 @@ export class RunIntake {
 
   isLoading(key: RunKey): boolean {
     return this.#loading.has(key);
+  }
+
+  isReloading(runId: string): boolean {
+    return this.#reloading.has(runId);
   }
 
   /** A run is no longer driven here. */
@@ -128,17 +133,20 @@ export class RunIntake {
       if (run.crashCount >= crashesMax) return await this.#park(run, poisonedReason(run.crashCount));
       const mail = await openMail(host.codec, run.workflowId, records);
       if (warm !== undefined) return this.#drive(warm, run, worker, warm.lastAt, mail);
-      const definition = definitions.workflows.get(run.name);
+      const definition = definitions.workflow(run);
       if (definition === undefined) return await this.#giveBack(run);
       const loading: { driver?: RunDriver } = {};
       const { store, runtime, codec } = host;
+      const { interceptors } = host.services;
       const loaded = await host.persistently(() =>
-        loadRun({ store, runtime, codec, guard }, run, definition, () => loading.driver?.wake()),
+        loadRun({ store, runtime, codec, guard, interceptors }, run, definition, () => loading.driver?.wake()),
       );
       if (loaded === undefined) return;
-      judge(loaded);
-      loading.driver = new RunDriver({ host, machine: loaded.machine, deadlineAt: run.deadlineAt, parkCount: run.parkCount });
-      this.#drive(loading.driver, run, worker, loaded.lastAt, mail);
+      const ending = endingRunOf(definition, run);
+      if (ending.mayContinue) ending.inputText = loaded.inputText;
+      const final = judge(loaded, ending.mayContinue);
+      loading.driver = new RunDriver({ host, machine: loaded.machine, run: ending, parkCount: run.parkCount });
+      this.#drive(loading.driver, run, worker, loaded.lastAt, mail, final);
     } catch (error) {
       await this.#park(run, errorReason(error));
     } finally {
@@ -146,7 +154,14 @@ export class RunIntake {
     }
   }
 
-  #drive(driver: RunDriver, run: ClaimedRun, worker: WorkerKey, lastAt: number, mail: readonly Mail[]): void {
+  #drive(
+    driver: RunDriver,
+    run: ClaimedRun,
+    worker: WorkerKey,
+    lastAt: number,
+    mail: readonly Mail[],
+    final?: FinalState | undefined,
+  ): void {
     if (!this.#options.host.holds(worker)) return this.release(run.key);
     const inherited = this.#reloading.get(run.runId);
     if (inherited !== undefined) {
@@ -154,7 +169,7 @@ export class RunIntake {
       driver.inherit(inherited.arrivals, inherited.bodies);
     }
     this.#options.onLoaded(driver, run);
-    driver.adopt(run, lastAt, mail);
+    driver.adopt(run, lastAt, mail, final);
   }
 
   async #park(run: ClaimedRun, reason: ParkReason): Promise<void> {
@@ -173,12 +188,16 @@ export class RunIntake {
   }
 }
 
-/** A run whose code ended on replay, though its history goes on or has no end, no longer fits its code either. */
-function judge(loaded: LoadedRun): void {
-  const { state } = loaded.state;
-  if (state === "waiting" || state === "diverged") return;
-  loaded.machine.freeze({
+/**
+ * A run whose code ended on replay, though its history goes on or has no end, no longer fits its code either. Except where another run was to follow
+ * the very first turns of one that was not stored yet: then the end is answered, to be recorded now.
+ */
+function judge({ state, machine }: LoadedRun, mayContinue: boolean): FinalState | undefined {
+  if (state.state === "waiting" || state.state === "diverged") return undefined;
+  if (state.state === "continued" || (state.state === "failed" && mayContinue)) return state;
+  machine.freeze({
     message: "The workflow's code ended where its history goes on.",
-    report: `The code ended (${state}) at event ${loaded.machine.seq}, but the history says that it waited for something there.`,
+    report: `The code ended (${state.state}) at event ${machine.seq}, but the history says that it waited for something there.`,
   });
+  return undefined;
 }

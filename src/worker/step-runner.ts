@@ -1,7 +1,9 @@
 import type { StepContext } from "../api/context-types.js";
+import type { Stream } from "../api/definition-types.js";
 import { TimeoutError } from "../errors.js";
 import { runBody, runUnmarked } from "../platform/code-mark.js";
 import type { Runtime, TimerHandle } from "../platform/runtime.js";
+import type { StreamWriter } from "./stream-writer.js";
 
 export interface BodyOptions {
   readonly runtime: Runtime;
@@ -11,11 +13,18 @@ export interface BodyOptions {
   readonly timeoutMs: number | null;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
-  readonly run: (io: StepContext) => unknown;
+  /** The command that it is the body of. */
+  readonly command: number;
+  /** What the body of a command writes to streams with; asked for once it does. */
+  readonly streamsOf: (command: number) => StreamWriter;
+  readonly run: (io: BodyIo) => unknown;
   readonly onDone: (outcome: BodyOutcome) => void;
 }
 
 export type BodyOutcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+
+/** What a body is handed; an activity's is built upon it. */
+export type BodyIo = StepContext;
 
 /**
  * A body of user code that runs once, outside of any turn: a step's or an activity's. The first of its settling and its timeout counts; a body that
@@ -27,6 +36,7 @@ export class Body {
   #abortReason: Error | undefined;
   #timer: TimerHandle | undefined;
   #done = false;
+  #streams: StreamWriter | undefined;
 
   constructor(options: BodyOptions) {
     this.#options = options;
@@ -52,6 +62,10 @@ export class Body {
     this.#controller ??= new AbortController();
     if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
     return this.#controller.signal;
+  }
+
+  get streams(): StreamWriter {
+    return (this.#streams ??= this.#options.streamsOf(this.#options.command));
   }
 
   #timeOut(timeoutMs: number): void {
@@ -84,10 +98,19 @@ class BodyContext implements StepContext {
   get signal(): AbortSignal {
     return this.#body.signal;
   }
+  // Functions of their own, since the context is made to be destructured; made when they are asked for.
+  get write(): StepContext["write"] {
+    const body = this.#body;
+    return (stream, chunk) => body.streams.write(stream, chunk);
+  }
+  get written(): StepContext["written"] {
+    const body = this.#body;
+    return (stream: Stream<any>) => body.streams.written(stream);
+  }
 }
 
 /** Not an async function: that would make a promise for every body, and most of the short ones need none. */
-function execute(run: (io: StepContext) => unknown, io: StepContext, finish: (outcome: BodyOutcome) => void): void {
+function execute(run: (io: BodyIo) => unknown, io: BodyIo, finish: (outcome: BodyOutcome) => void): void {
   const failed = (error: unknown): void => finish({ ok: false, error });
   let value: unknown;
   try {

@@ -2,11 +2,14 @@
 export interface TaskOptions {
   /** How long one attempt may take, in ms; null for no limit. */
   readonly timeoutMs: number | null;
+  /** What interceptors carry along. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-export const writeTaskOptions = (options: TaskOptions): string => (options.timeoutMs === null ? "{}" : JSON.stringify(options));
+export const writeTaskOptions = ({ timeoutMs, headers }: TaskOptions): string =>
+  timeoutMs === null && headers === undefined ? "{}" : JSON.stringify({ timeoutMs: timeoutMs ?? undefined, headers });
 
 export function readTaskOptions(text: string): TaskOptions {
-  const { timeoutMs } = JSON.parse(text) as Partial<TaskOptions>;
-  return { timeoutMs: timeoutMs ?? null };
+  const { timeoutMs, headers } = JSON.parse(text) as Partial<TaskOptions>;
+  return { timeoutMs: timeoutMs ?? null, headers };
 }

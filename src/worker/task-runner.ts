@@ -1,23 +1,28 @@
-import type { ActivityContext } from "../api/context-types.js";
-import type { AnyActivity } from "../api/definition-types.js";
 import type { ClaimFor, FinishTaskOperation } from "../backend/operations.js";
 import type { ClaimedRun, ClaimedTask, Payload, TaskKey, WorkerKey } from "../backend/records.js";
 import { crashesMax } from "../core/defaults.js";
-import { PerdureError } from "../errors.js";
+import { CancelledError, PerdureError } from "../errors.js";
+import { ActivityIo, completedLater } from "./activity-io.js";
+import { writeToken } from "./activity-token.js";
+import { writeFailure } from "./attempt-failure.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import { encodeOutcome, type EncodedOutcome } from "./encode-outcome.js";
+import type { Errands } from "./errands.js";
+import { Heartbeats } from "./heartbeats.js";
 import { payloadFields } from "./payload-fields.js";
-import { Body } from "./step-runner.js";
+import { errandName } from "./routes.js";
+import { Body, type BodyIo, type BodyOutcome } from "./step-runner.js";
+import type { StreamWriter } from "./stream-writer.js";
 import { readTaskOptions } from "./task-options.js";
 
 export interface TaskRunnerOptions {
   readonly host: DriverHost;
   readonly definitions: Definitions;
+  readonly errands: Errands;
   /** How many activities run at once. */
   readonly concurrency: number;
-  /** Parses the input by the definition's schema, if it has one. */
-  readonly parseInput: (definition: AnyActivity, input: unknown) => unknown;
+  readonly streamsOf: (task: ClaimedTask) => StreamWriter;
   /** For claiming the run in the commit that ends its activity, if this worker could drive it. */
   readonly claimFor: () => ClaimFor | null;
   readonly onClaimed: (run: ClaimedRun, worker: WorkerKey) => void;
@@ -26,16 +31,21 @@ export interface TaskRunnerOptions {
   readonly onSlotFree: () => void;
 }
 
+interface RunningTask {
+  readonly body: Body;
+  readonly heartbeats: Heartbeats;
+}
+
 /** Executes queued activities: claims them, runs their bodies, and moves each outcome into the inbox of its run. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
-  readonly #running = new Map<TaskKey, Body>();
+  readonly #running = new Map<TaskKey, RunningTask>();
 
   constructor(options: TaskRunnerOptions) {
     this.#options = options;
   }
 
-  get running(): ReadonlyMap<TaskKey, Body> {
+  get running(): ReadonlyMap<TaskKey, unknown> {
     return this.#running;
   }
 
@@ -43,9 +53,9 @@ export class TaskRunner {
   async poll(worker: WorkerKey): Promise<number | null> {
     const { host, definitions, concurrency } = this.#options;
     const free = concurrency - this.#running.size;
-    if (free <= 0 || definitions.activities.size === 0 || host.draining) return null;
+    if (free <= 0 || host.draining) return null;
     const limit = Math.min(free, 100);
-    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, routes: [...definitions.activities.keys()], limit });
+    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, routes: definitions.taskRoutes, limit });
     // Lost while the answer was on its way: others have these by now, or will.
     if (!host.holds(worker)) return null;
     for (const task of tasks) this.#run(task);
@@ -55,9 +65,15 @@ export class TaskRunner {
 
   /** Aborts a task's body and forgets it: it was withdrawn, or the lease is lost. */
   abort(key: TaskKey, reason: Error): void {
-    const body = this.#running.get(key);
+    const running = this.#running.get(key);
     this.#running.delete(key);
-    body?.abort(reason);
+    running?.heartbeats.stop();
+    running?.body.abort(reason);
+  }
+
+  /** Tells a task's body to stop, and goes on waiting for what it makes of it. */
+  ask(key: TaskKey): void {
+    this.#running.get(key)?.body.abort(toStop());
   }
 
   abortAll(reason: Error): void {
@@ -65,61 +81,116 @@ export class TaskRunner {
   }
 
   #run(task: ClaimedTask): void {
-    const { host, definitions, parseInput } = this.#options;
-    const definition = definitions.activities.get(task.name);
-    if (definition === undefined) return;
-    const context = { workflowId: task.workflowId, field: payloadFields.operation(task.command) };
-    const finish = ({ payload, failure, unsealed }: EncodedOutcome): void => {
-      // The task may have been taken away from here and come back: then another body of it is running.
-      if (this.#running.get(task.key) === body && this.#running.delete(task.key)) {
-        if (unsealed === undefined) void this.#finish(task, failure === undefined ? "activity_completed" : "activity_failed", payload);
-        // Left as it is: the housekeeper finds that nobody here runs it and gives it back, so that it is tried again after a while.
-        else host.onTrouble(`The outcome of activity "${task.name}" cannot be stored; it will run again.`, unsealed.error);
-      }
-      this.#options.onSlotFree();
-    };
-    const execute = async (io: ActivityContext): Promise<unknown> => {
-      if (task.crashCount >= crashesMax) {
-        throw new PerdureError(
-          "poisoned",
-          `Activity "${task.name}" ended its process ${task.crashCount} times in a row and is not run again.`,
-          { details: { retryable: false } },
-        );
-      }
-      const inputContext = { workflowId: task.workflowId, field: payloadFields.activityInput(task.command) };
-      const text = host.codec.sync ? host.codec.openSync(task.input, inputContext) : await host.codec.open(task.input, inputContext);
-      return definition.run(await parseInput(definition, host.codec.decode(text)), io);
-    };
+    const { host, streamsOf } = this.#options;
+    const heartbeats = new Heartbeats({
+      task,
+      runtime: host.runtime,
+      codec: host.codec,
+      commits: host.commits,
+      onAnswer: (answer) => (answer === "cancel" ? this.ask(task.key) : this.abort(task.key, gone())),
+      onTrouble: (error) => host.onTrouble(`A heartbeat of activity "${task.name}" was not stored.`, error),
+    });
+    const isErrand = task.name === errandName;
     const body: Body = new Body({
       runtime: host.runtime,
       attempt: task.attempt,
       idempotencyKey: `${task.runId}/${task.command}`,
-      timeoutMs: readTaskOptions(task.options).timeoutMs,
-      what: `activity "${task.name}"`,
-      run: execute,
-      onDone: (outcome) =>
-        encodeOutcome({
-          codec: host.codec,
-          outcome,
-          what: `the result of activity "${task.name}"`,
-          context,
-          done: finish,
-        }),
+      timeoutMs: isErrand ? null : readTaskOptions(task.options).timeoutMs,
+      what: isErrand ? "an errand" : `activity "${task.name}"`,
+      command: task.command,
+      streamsOf: () => streamsOf(task),
+      run: (io) => (isErrand ? this.#options.errands.run(task) : this.#execute(task, io, heartbeats)),
+      onDone: (outcome) => this.#done(task, body, heartbeats, outcome, isErrand),
     });
-    this.#running.set(task.key, body);
+    this.#running.set(task.key, { body, heartbeats });
     body.start();
+    if (task.cancelRequested) this.ask(task.key);
   }
 
-  async #finish(task: ClaimedTask, kind: FinishTaskOperation["kind"], payload: Payload): Promise<void> {
+  async #execute(task: ClaimedTask, io: BodyIo, heartbeats: Heartbeats): Promise<unknown> {
+    const { host } = this.#options;
+    const { workflowId, runId, command, attempt, name } = task;
+    // Told to stop before anybody began: there is nothing to stop.
+    if (task.cancelRequested) throw toStop();
+    if (task.crashCount >= crashesMax) {
+      throw new PerdureError("poisoned", `Activity "${name}" ended its process ${task.crashCount} times in a row and is not run again.`, {
+        details: { retryable: false },
+      });
+    }
+    const open = (payload: Payload, field: string): Promise<string> | string =>
+      host.codec.sync ? host.codec.openSync(payload, { workflowId, field }) : host.codec.open(payload, { workflowId, field });
+    const input = host.codec.decode(await open(task.input, payloadFields.activityInput(command)));
+    const details = task.details === null ? null : await open(task.details, payloadFields.details(command));
+    // Until this attempt says something, what the one before said is the last that is known.
+    heartbeats.details = details;
+    const activityIo = new ActivityIo({
+      io,
+      token: writeToken({ workflowId, runId, command, attempt }),
+      lastHeartbeat: details === null ? undefined : host.codec.decode(details),
+      onHeartbeat: (told) => heartbeats.beat(told),
+      mayCompleteLater: true,
+    });
+    return host.services.callActivity({
+      name,
+      workflowId,
+      runId,
+      headers: readTaskOptions(task.options).headers ?? {},
+      input,
+      io: activityIo,
+    });
+  }
+
+  #done(task: ClaimedTask, body: Body, heartbeats: Heartbeats, outcome: BodyOutcome, isErrand: boolean): void {
+    const { host } = this.#options;
+    if (isErrand) {
+      if (outcome.ok) this.#settle(task, body, () => this.#finish(task, "done", null));
+      // Left as it is: the housekeeper finds that nobody here runs it and gives it back, so that it is tried again after a while.
+      else this.#settle(task, body, () => host.onTrouble("What a run left to be done failed; it will be tried again.", outcome.error));
+      return;
+    }
+    if (outcome.ok && outcome.value === completedLater) {
+      const detach = (): Promise<unknown> => host.persistently(() => heartbeats.detach());
+      return this.#settle(task, body, () =>
+        detach().catch((error: unknown) =>
+          host.onTrouble(`Activity "${task.name}" could not be left to others; it will run again.`, error),
+        ),
+      );
+    }
+    heartbeats.stop();
+    encodeOutcome({
+      codec: host.codec,
+      outcome,
+      what: `the result of activity "${task.name}"`,
+      context: { workflowId: task.workflowId, field: payloadFields.operation(task.command) },
+      asFailure: (error) => writeFailure(error, heartbeats.details),
+      done: (encoded) => this.#settle(task, body, () => this.#deliver(task, encoded)),
+    });
+  }
+
+  #settle(task: ClaimedTask, body: Body, then: () => unknown): void {
+    // The task may have been taken away from here and come back: then another body of it is running.
+    if (this.#running.get(task.key)?.body === body && this.#running.delete(task.key)) void then();
+    this.#options.onSlotFree();
+  }
+
+  #deliver(task: ClaimedTask, { payload, failure, unsealed }: EncodedOutcome): void {
+    if (unsealed === undefined) void this.#finish(task, failure === undefined ? "activity_completed" : "activity_failed", payload);
+    else this.#options.host.onTrouble(`The outcome of activity "${task.name}" cannot be stored; it will run again.`, unsealed.error);
+  }
+
+  async #finish({ name, key, epoch }: ClaimedTask, kind: FinishTaskOperation["kind"], payload: Payload | null): Promise<void> {
     const { host, claimFor, onClaimed, onMail } = this.#options;
     // Sent again after a lost reply: the task is gone then if the first one got through, and its outcome is recorded once either way.
-    const operation = { type: "finish_task", task: { key: task.key, epoch: task.epoch }, kind, payload } as const;
+    const operation = { type: "finish_task", task: { key, epoch }, kind, payload } as const;
     let claimant: ClaimFor | null = null;
     const outcome = await host
       .persistently(() => host.commits.submit({ ...operation, claimFor: (claimant = claimFor()) }))
-      .catch((error: unknown) => host.onTrouble(`The outcome of activity "${task.name}" was refused; it will run again.`, error));
+      .catch((error: unknown) => host.onTrouble(`The outcome of activity "${name}" was refused; it will run again.`, error));
     if (outcome?.status !== "finished") return;
     if (outcome.claimed !== null) onClaimed(outcome.claimed, (claimant as ClaimFor | null)?.worker ?? 0);
     else if (outcome.owner === host.worker) onMail(outcome.runKey, outcome.position);
   }
 }
+
+const toStop = (): CancelledError => new CancelledError("The activity was cancelled.");
+const gone = (): PerdureError => new PerdureError("lease_lost", "The activity goes on elsewhere, or nobody waits for it any more.");

@@ -2,26 +2,32 @@
  * The I/O loop around the replay core: claims what is due, loads it, gives it turns, commits them and does what they asked for. What decides is elsewhere
  * (core, next-event); this room only acts. A worker holds no truth: all of it is in the store, and any other worker can go on from there.
  */
-import type { AnyActivity } from "../api/definition-types.js";
 import type { Logger } from "../api/context-types.js";
 import type { Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, InboxItem, NewRun, ParkReason, Payload, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, HistoryRecord, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
-import type { LogLine, RunFacts } from "../core/run-machine.js";
+import type { RunFacts } from "../core/machine-options.js";
+import type { LogLine } from "../core/turn-result.js";
 import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
+import { BodyServices } from "./body-services.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
+import { Errands } from "./errands.js";
 import type { GroupCommit } from "./group-commit.js";
 import type { Guard } from "./guard.js";
+import type { Interceptors } from "./interceptors.js";
 import { Housekeeper } from "./housekeeper.js";
 import { Lease } from "./lease.js";
 import type { Arrival, Mail } from "./next-event.js";
+import { Outgoing } from "./outgoing.js";
 import { persist, persistFor } from "./persist.js";
 import { Poller } from "./poller.js";
+import { Post, type EagerStart, type LocalWorker } from "./post.js";
 import { RunCache } from "./run-cache.js";
 import { RunDriver, type DriverEnd } from "./run-driver.js";
+import { endingRunOf } from "./run-end.js";
 import { RunIntake } from "./run-intake.js";
 import { factsOf, makeMachine, openMail } from "./run-loader.js";
 import type { Body } from "./step-runner.js";
@@ -50,31 +56,25 @@ export interface WorkerOptions {
   readonly definitions: Definitions;
   readonly settings: WorkerSettings;
   readonly logger: Logger;
-  readonly parseInput: (definition: AnyActivity, input: unknown) => unknown;
   readonly guard: Guard;
+  readonly interceptors: Interceptors;
   /** A run of this worker has ended: those who wait for it need not ask the store. */
   readonly onEnded: (facts: RunFacts, terminal: HistoryRecord) => void;
-}
-
-/** A start that this worker makes itself, its first turn included. */
-export interface EagerStart {
-  readonly run: NewRun;
-  /** The encoded input, as text and as it is stored. */
-  readonly inputText: string;
-  readonly input: Payload;
-  readonly messages: readonly { readonly item: InboxItem; readonly text: string }[];
-  readonly operation: (eager: StartOperation["eager"]) => StartOperation;
 }
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
 const warmSleepMaxMs = 10_000;
 const launchPatienceMs = 10_000;
+const rightPauseMs = 5;
 
-export class Worker implements DriverHost {
+export class Worker implements DriverHost, LocalWorker {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly codec: Codec;
   readonly commits: GroupCommit;
+  /** What is started and sent by this process. */
+  readonly post: Post;
+  readonly services: BodyServices;
   draining = false;
   readonly #options: WorkerOptions;
   readonly #routes: readonly string[];
@@ -100,7 +100,16 @@ export class Worker implements DriverHost {
     this.runtime = runtime;
     this.codec = codec;
     this.commits = commits;
-    this.#routes = [...definitions.workflows.keys()];
+    this.#routes = definitions.runRoutes;
+    this.post = new Post({ commits, worker: this, persist: (call) => this.#persistOrThrow(call) });
+    const outgoing = new Outgoing({ post: this.post, codec, now: () => store.now() });
+    this.services = new BodyServices({
+      ...options,
+      outgoing,
+      rightOf: (runId) => this.#rightOf(runId),
+      persist: (call) => this.#persistOrThrow(call),
+    });
+    const errands = new Errands({ store, codec, commits, outgoing });
     this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({
@@ -117,7 +126,11 @@ export class Worker implements DriverHost {
       host: this,
       definitions,
       concurrency: settings.activityConcurrency,
-      parseInput: options.parseInput,
+      errands,
+      streamsOf: (task) =>
+        this.services.streamsUnder(task.workflowId, task.command, async () =>
+          this.#taskRunner.running.has(task.key) ? { key: task.runKey, on: { task: task.key, epoch: task.epoch } } : undefined,
+        ),
       claimFor: () => this.claimFor(),
       onClaimed: (run, worker) => this.takeUp(run, worker),
       onMail: (key, position) => this.notice(key, position),
@@ -149,6 +162,7 @@ export class Worker implements DriverHost {
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
       runningTasks: () => this.#taskRunner.running.keys(),
       onMail: (key, inboxCount) => this.notice(key, inboxCount),
+      onCancelled: (key) => this.#taskRunner.ask(key),
       onWithdrawn: (key) => this.#taskRunner.abort(key, new PerdureError("cancelled", "The activity was cancelled.")),
       onWork: () => this.#wakeAll(),
       onTrouble: (message, error) => this.onTrouble(message, error),
@@ -175,7 +189,7 @@ export class Worker implements DriverHost {
       if (this.#drivers.size > 0) this.#housekeeper.hint();
     });
     if (this.#routes.length > 0) this.#runs.start();
-    if (this.#options.definitions.activities.size > 0) this.#tasks.start();
+    this.#tasks.start();
     this.#housekeeper.start();
   }
 
@@ -207,9 +221,9 @@ export class Worker implements DriverHost {
       .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
   }
 
-  /** Is there room, and a right, to drive one more run of this name here? */
-  accepts(name: string): boolean {
-    return !this.draining && this.#lease.holds() && this.#options.definitions.workflows.has(name) && this.#free > 0;
+  /** Is there room, and a right, to drive one more run on this route here? */
+  accepts(route: string): boolean {
+    return !this.draining && this.#lease.holds() && this.#routes.includes(route) && this.#free > 0;
   }
 
   claimFor(): ClaimFor | null {
@@ -229,10 +243,10 @@ export class Worker implements DriverHost {
   /** Starts a run with its first turn. Rejects with the store's failure. */
   startEagerly(start: EagerStart): Promise<Outcome<StartOperation>> {
     const { run } = start;
-    const definition = this.#options.definitions.workflows.get(run.name);
+    const definition = this.#options.definitions.workflow(run);
     if (definition === undefined) throw new PerdureError("internal", `Workflow "${run.name}" is not one of this worker's.`);
     const machine = makeMachine(this.#options, definition, factsOf(run), () => driver.wake());
-    const driver: RunDriver = new RunDriver({ host: this, machine, deadlineAt: run.deadlineAt, parkCount: 0 });
+    const driver: RunDriver = new RunDriver({ host: this, machine, run: endingRunOf(definition, run), parkCount: 0 });
     this.#starting.add(driver);
     this.#byRunId.set(run.runId, driver);
     const first: Mail = {
@@ -290,6 +304,20 @@ export class Worker implements DriverHost {
     if (!this.#intake.keepArrival(runId, body, arrival)) this.#byRunId.get(runId)?.arrive(body, arrival);
   }
 
+  /** The right under which this process drives a run, once it is settled: while the run is being claimed anew nobody can say. */
+  async #rightOf(runId: string): Promise<{ readonly key: RunKey; readonly epoch: number } | undefined> {
+    while (this.#intake.isReloading(runId)) await new Promise<void>((resolve) => void this.runtime.setTimer(resolve, rightPauseMs));
+    const driver = this.#byRunId.get(runId);
+    return driver === undefined || driver.over ? undefined : { key: driver.key, epoch: driver.epoch };
+  }
+
+  async #persistOrThrow<T>(call: () => Promise<T>): Promise<T> {
+    const result = await this.persistently(async () => ({ value: await call() }));
+    if (result === undefined)
+      throw new PerdureError("shutdown", "The worker is shutting down; this goes on elsewhere, or after the restart.");
+    return result.value;
+  }
+
   persistently<T>(call: () => Promise<T>): Promise<T | undefined> {
     return persist({
       runtime: this.runtime,
@@ -312,6 +340,10 @@ export class Worker implements DriverHost {
   onEnded(driver: RunDriver, terminal: HistoryRecord): void {
     this.#options.guard.ended(driver.machine);
     this.#options.onEnded(driver.machine.facts, terminal);
+  }
+
+  onContinued(run: ClaimedRun): void {
+    void this.#intake.take([run], this.worker);
   }
 
   onParked(facts: RunFacts, reason: ParkReason): void {

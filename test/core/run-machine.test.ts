@@ -236,6 +236,7 @@ describe("ctx inside a step body", () => {
         await ctx.step("outer", () => 1);
       },
       facts: { id: "w", runId: "r", name: "w", version: undefined, attempt: 1, deadlineAt: null },
+      encodeError: String,
       encode: () => "null",
       insideBody,
     });

@@ -190,7 +190,7 @@ onEveryBackend("ctx refuses, in the code that asked, which goes on:", (lab) => {
     "a misspelt retry policy": [(ctx) => ctx.step("s", () => 1, { retry: loose({ max: 3 }) }), /^invalid_argument: .*"max"/],
     "a step timeout that is no duration": [(ctx) => ctx.step("s", () => 1, { timeout: loose("5 min") }), /^invalid_duration: .*5 min/],
     "an activity that is none": [(ctx) => ctx.activity(loose("act"), 1), /^invalid_argument: .*activity/],
-    "a misspelt option of an activity": [(ctx) => ctx.activity(act, 1, loose({ queue: "q" })), /^invalid_argument: .*"queue"/],
+    "a misspelt option of an activity": [(ctx) => ctx.activity(act, 1, loose({ queu: "q" })), /^invalid_argument: .*"queu"/],
     "an activity input that cannot be stored": [(ctx) => ctx.activity(act, { f: () => 1 }), /^unserializable: .*f/s],
     "an activity input that is too large": [(ctx) => ctx.activity(act, "x".repeat(5 * 1024 * 1024)), /^payload_too_large: /],
     "a step result that is too large": [(ctx) => ctx.step("s", () => "x".repeat(5 * 1024 * 1024)), /^payload_too_large: /],

@@ -4,7 +4,8 @@ import { systemRuntime } from "../../src/platform/runtime.js";
 import { eventOf, envelopeOf, isTerminal, readEnvelope, writeEnvelope, type TurnEvent } from "../../src/core/events.js";
 import { recordOf } from "../../src/core/commands.js";
 import { replayHistory, type HistoryLine } from "../../src/core/replay.js";
-import { RunMachine, type TurnResult, type TurnState } from "../../src/core/run-machine.js";
+import { RunMachine } from "../../src/core/run-machine.js";
+import type { TurnResult, TurnState } from "../../src/core/turn-result.js";
 
 export type Code = (ctx: WorkflowContext, input: any) => unknown;
 
@@ -17,6 +18,7 @@ export function newMachine(code: Code, onFrozen?: () => void): RunMachine {
     run: code,
     facts: { id: "w", runId: "run", name: "workflow", version: undefined, attempt: 1, deadlineAt: null },
     encode: (value) => JSON.stringify(value) ?? "null",
+    encodeError: (error) => JSON.stringify(String(error)),
     enter: (call) => runMarked(mark, call),
     onFrozen,
   });

@@ -32,6 +32,8 @@ export interface VirtualTime {
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
   /** Moves the clock while no engine is there to notice, as a night does with a machine that is off. */
   skip(ms: number): void;
+  /** Something is under way that neither a hop nor a timer shows, such as a question to a server: until it is let go, the clock stands still. */
+  hold(): () => void;
   /** How many timers are armed by engines that were not killed. */
   timers(): number;
 }
@@ -44,6 +46,8 @@ const quietRounds = 4;
 export function virtualTime(): VirtualTime {
   let nowMs = startMs;
   let hops = 0;
+  let holds = 0;
+  const onRelease: (() => void)[] = [];
   let seed = 1;
   const timers = new Set<Timer>();
 
@@ -106,8 +110,21 @@ export function virtualTime(): VirtualTime {
     return runtime;
   };
 
+  const hold = (): (() => void) => {
+    let isHeld = true;
+    holds++;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (--holds > 0) return;
+      for (const resolve of onRelease.splice(0)) resolve();
+    };
+  };
   const settle = async (): Promise<void> => {
-    for (let quiet = 0; quiet < quietRounds; quiet = hops > 0 ? 0 : quiet + 1) await new Promise((resolve) => void setImmediate(resolve));
+    for (let quiet = 0; quiet < quietRounds; quiet = hops > 0 || holds > 0 ? 0 : quiet + 1) {
+      if (holds > 0) await new Promise<void>((resolve) => void onRelease.push(resolve));
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
   };
   /** Fires the next timer that is due by `limit`; false if there is none. */
   const step = (limit: number): boolean => {
@@ -151,6 +168,7 @@ export function virtualTime(): VirtualTime {
     skip(ms) {
       nowMs += ms;
     },
+    hold,
     timers: () => timers.size,
   };
 }

@@ -1,6 +1,6 @@
 import { StoreFailure, type Operation, type Outcome } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { lockModes } from "./apply-functions.js";
+import { lockModes } from "./codes.js";
 import { outcomeOf, usualOutcome, type AppliedRow } from "./decode.js";
 import { encodeBatch, encodeSimple, type Members } from "./encode.js";
 import type { Link } from "./link.js";
@@ -69,8 +69,8 @@ async function applyMembers(
   mode: number,
   outcomes: (Outcome | undefined)[],
 ): Promise<Members> {
-  const { operations, lines, claimNames } = encodeBatch(members);
-  const rows = await writer.rows<AppliedRow>(statements.apply, [operations, lines, mode, claimNames], "write");
+  const { operations, lines, claimRoutes } = encodeBatch(members);
+  const rows = await writer.rows<AppliedRow>(statements.apply, [operations, lines, mode, claimRoutes], "write");
   const left = new Set<number>();
   const told = new Map<number, Outcome>();
   for (const row of rows) {

@@ -15,7 +15,9 @@ BEGIN
     crash_count = q.crash_count + CASE WHEN has_crashed AND (q.is_suspect OR NOT has_suspects) THEN 1 ELSE 0 END
   WHERE q.owner = of_worker;
   GET DIAGNOSTICS runs = ROW_COUNT;
-  UPDATE ${s}.task q SET owner = NULL, epoch = q.epoch + 1, due_at = moment, crash_count = q.crash_count + CASE WHEN has_crashed AND NOT has_suspects THEN 1 ELSE 0 END
+  -- A task waits for its next worker as long as it takes.
+  UPDATE ${s}.task q SET owner = NULL, epoch = q.epoch + 1, due_at = moment, expires_at = NULL,
+    crash_count = q.crash_count + CASE WHEN has_crashed AND NOT has_suspects THEN 1 ELSE 0 END
   WHERE q.owner = of_worker;
   GET DIAGNOSTICS tasks = ROW_COUNT;
 END $$;

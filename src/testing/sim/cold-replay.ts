@@ -1,7 +1,8 @@
 import type { ValueCodec } from "../../codec/codec.js";
 import { readEnvelope, type EventEnvelope } from "../../core/events.js";
 import { replayHistory, type HistoryLine } from "../../core/replay.js";
-import { RunMachine, type TurnState } from "../../core/run-machine.js";
+import { RunMachine } from "../../core/run-machine.js";
+import type { TurnState } from "../../core/turn-result.js";
 import type { HistoryRecord } from "../../backend/records.js";
 import { runMarked, type WorkflowMark } from "../../platform/code-mark.js";
 import type { RunRow } from "../../backends/memory/state.js";
@@ -42,6 +43,7 @@ export async function replayCold(
     run: (ctx, input) => definition.run(ctx, input),
     facts: { id: row.workflowId, runId: row.runId, name: row.name, version: undefined, attempt: 1, deadlineAt: row.deadlineAt },
     encode: (value, what) => codec.encode(value, what),
+    encodeError: (error) => codec.encodeError(error),
     enter: (call) => runMarked(mark, call),
   });
   const lines = history.map((line): HistoryLine => ({

@@ -42,7 +42,13 @@ function checkHistory({ state, witness }: FinalOptions, row: RunRow, model: RunM
   }
   const terminal = model.envelopes.filter(isTerminal);
   if (terminal.length !== 1) witness.violate("I4", `run ${row.key} (${row.status}) has ${terminal.length} terminal lines`);
-  const expected = { run_completed: "completed", run_failed: "failed", run_cancelled: "cancelled" }[terminal[0]?.kind ?? "run_completed"];
+  const expected = {
+    run_completed: "completed",
+    run_failed: "failed",
+    run_terminated: "terminated",
+    run_continued: "continued",
+    run_cancelled: "cancelled",
+  }[terminal[0]?.kind ?? "run_completed"];
   if (expected !== row.status) witness.violate("I4", `run ${row.key} is ${row.status} and its last line says ${expected}`);
 }
 

@@ -7,7 +7,7 @@ import { isPerdureError } from "../errors.js";
 import type { PerdureError } from "../errors.js";
 import { parseInput } from "./schema.js";
 import type { InputIssue } from "./schema.js";
-import type { StandardSchema } from "./shape-types.js";
+import type { StandardSchema } from "../api/shape-types.js";
 
 const what = 'The input of workflow "fulfil"';
 

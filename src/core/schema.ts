@@ -1,5 +1,5 @@
 import { PerdureError } from "../errors.js";
-import type { StandardSchema } from "./shape-types.js";
+import type { StandardSchema } from "../api/shape-types.js";
 
 /** One complaint of a schema, as it stands in `details.issues` of an `invalid_input` error. */
 export interface InputIssue {
