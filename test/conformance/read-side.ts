@@ -37,6 +37,8 @@ export async function readAll(side: Side): Promise<object> {
     runs: await readRuns(side, found),
     chains: chains.map((outcome) => outcome?.run.runId ?? null),
     shelves: await Promise.all(listed.map(({ runId }) => readShelf(side, runId, streams[1]))),
+    pieces: await Promise.all(listed.map(({ runId }) => readShelf(side, runId, streams[0], { from: 1, limit: 2 }))),
+    ownTails: await Promise.all(listed.map(({ key }) => side.store.readStreamTail({ key, stream: streams[0], writer: "" }))),
     narrowed: await Promise.all(narrowed.map(ids)),
   };
 }
@@ -58,10 +60,10 @@ function plainLine(line: HistoryRecord, index: number, lines: readonly HistoryRe
   return { ...line, at: isOfStore ? line.at >= (lines[index - 1]?.at ?? 0) : line.at, payload: plainPayload(line.payload) };
 }
 
-async function readShelf(side: Side, runId: string, stream: string): Promise<object> {
+async function readShelf(side: Side, runId: string, stream: string, piece = { from: 0, limit: 1000 }): Promise<object> {
   const target: RunTarget = { runId };
   const entries = await side.store.readEntries({ target, names: entryNames });
-  const read = await side.store.readChunks({ target, stream, from: 0, limit: 1000 });
+  const read = await side.store.readChunks({ target, stream, ...piece });
   return {
     runId,
     entries: entries?.map((entry) => entry && { ...entry, payload: plainPayload(entry.payload) }),

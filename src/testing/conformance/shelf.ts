@@ -209,6 +209,17 @@ export const shelf: Checks = {
     expectStatus(await lab.do(appendOf({ task: again.key, epoch: again.epoch }, [chunkOf("1", 2, "late")])), "fenced");
   },
 
+  async "what an ended run left behind appends nothing: its streams are closed, or its chain's"(lab) {
+    const worker = await lab.worker();
+    const [ended, goesOn] = [await lab.drive(worker, {}, { tasks: [taskOf(1)], next: completed }), await lab.drive(worker)];
+    const next = sampleRun({ workflowId: goesOn.workflowId, runId: "next" });
+    expectStatus(await lab.do(turnOf(goesOn, continued(next), { tasks: [taskOf(1)] })), "committed");
+    const { tasks } = await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 });
+    assert.equal(tasks.length, 2);
+    for (const { key, epoch } of tasks) expectStatus(await lab.do(appendOf({ task: key, epoch }, [chunkOf("1", 1, "late")])), "fenced");
+    for (const run of [ended, goesOn]) assert.deepEqual(await payloadsOf(lab, run), []);
+  },
+
   async "what a body appends is numbered from 1"(lab) {
     const run = await lab.drive(await lab.worker());
     const malformed = appendOf({ run: run.key, epoch: run.epoch }, [chunkOf("1", 1, "a"), chunkOf("1", 0, "b")]);
