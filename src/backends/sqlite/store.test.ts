@@ -121,6 +121,20 @@ describe("a SQLite store", () => {
     expect(next.worker).toBeGreaterThan(worker);
   });
 
+  it("writes nothing for a start that finds its run", async () => {
+    const store = await open();
+    await store.apply([newRun({ workflowId: "w" })]);
+    const other = plainDriver.open(path);
+    const dataVersion = other.prepare("PRAGMA data_version");
+    const before = dataVersion.get();
+    expect((await store.apply([newRun({ workflowId: "w" })]))[0]?.status).toBe("exists");
+    expect(dataVersion.get()).toEqual(before);
+    await store.apply([newRun({ workflowId: "x" })]);
+    expect(dataVersion.get()).not.toEqual(before);
+    expect((await store.listRuns({ limit: 10 })).map(({ key }) => key)).toEqual([2, 1]);
+    other.close();
+  });
+
   it("refuses calls after it was closed", async () => {
     const store = await open();
     await store.close();
