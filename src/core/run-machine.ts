@@ -12,6 +12,7 @@
  */
 import { CancelledError, isPerdureError, PerdureError, TimeoutError } from "../errors.js";
 import type { Command } from "./commands.js";
+import { CommandLog } from "./command-log.js";
 import { recordOf } from "./commands.js";
 import { compensate, type Compensation } from "./compensation.js";
 import { endless, foreignAwait, mismatch, unhandled, type Divergence } from "./determinism.js";
@@ -52,11 +53,8 @@ export class RunMachine {
   seq = 0;
   readonly #options: MachineOptions;
   readonly #root = new Scope(undefined, false);
-  #commandCount = 0;
+  readonly #log = new CommandLog();
   #inTurn = false;
-  #recorded: readonly CommandRecord[] | undefined;
-  #recordedIndex = 0;
-  #commands: Command[] = [];
   #withdrawn: Command[] | undefined;
   #cancelled: Command[] | undefined;
   #output: OutputCollector | undefined;
@@ -80,7 +78,7 @@ export class RunMachine {
 
   /** Is this a turn whose commands are already in the history? */
   get replaying(): boolean {
-    return this.#recorded !== undefined;
+    return this.#log.replaying;
   }
 
   /** Has the code been cancelled as a whole? */
@@ -108,9 +106,7 @@ export class RunMachine {
     this.#inTurn = true;
     this.seq = seq;
     this.nowMs = event.at;
-    this.#recorded = recorded;
-    this.#recordedIndex = 0;
-    this.#commands = [];
+    this.#log.begin(recorded);
     this.#withdrawn = undefined;
     this.#cancelled = undefined;
     this.#output = undefined;
@@ -153,7 +149,7 @@ export class RunMachine {
     this.#inTurn = false;
     const { logs, published, chunks, attributes, answers } = this.#output ?? noOutput;
     return {
-      commands: this.#commands,
+      commands: this.#log.commands,
       withdrawn: this.#withdrawn ?? noCommands,
       cancelled: this.#cancelled ?? noCommands,
       logs,
@@ -180,10 +176,9 @@ export class RunMachine {
 
   // What the context calls. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The number that the next command will have. Marks of patches that the code does not ask about any more come before it, and are passed over. */
+  /** The number that the next command will have. */
   nextNumber(): number {
-    this.#passPatches();
-    return this.#commandCount + 1;
+    return this.#log.nextNumber();
   }
 
   headersFor(kind: "activity" | "child", name: string): Readonly<Record<string, string>> | undefined {
@@ -304,13 +299,7 @@ export class RunMachine {
   /** Did the run pass this place with its newer code, or does it now? The same answer for the rest of the run. */
   patched(id: string): boolean {
     if (!this.admits("called ctx.patched")) return false;
-    return (this.#patches ??= new Patches()).decide(id, () => {
-      if (this.#recorded !== undefined) {
-        const next = this.#recorded[this.#recordedIndex];
-        if (next?.[0] !== "patch" || next[1] !== id) return false;
-      }
-      return this.#enter({ kind: "patch", number: this.#commandCount + 1, name: id, dueAt: null });
-    });
+    return (this.#patches ??= new Patches()).decide(id, () => this.#log.enterPatch(id));
   }
 
   // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,25 +345,18 @@ export class RunMachine {
     this.#asCode(() => {
       const settled = this.updates?.run(name, value);
       if (settled === undefined) return this.freeze(unhandled(name, this.seq));
-      const encoded = (result: unknown): string => this.#options.encode(result, `the answer of update "${name}"`);
-      settled.then(
-        (result) => this.#answered(id, () => ({ id, status: "completed", text: encoded(result) })),
-        (error: unknown) => this.#answered(id, () => ({ id, status: "failed", text: this.#options.encodeError(error) })),
-      );
+      settled
+        .then((result) => ({ id, status: "completed", text: this.#options.encode(result, `the answer of update "${name}"`) }) as const)
+        .catch((error: unknown) => ({ id, status: "failed", text: this.#options.encodeError(error) }) as const)
+        .then((answer) => this.#answered(answer));
     });
   }
 
-  #answered(id: string, answer: () => UpdateAnswer): void {
+  #answered(answer: UpdateAnswer): void {
     if (!this.#inTurn) return this.freeze(foreignAwait("answered an update", undefined));
     if (this.updates !== undefined) this.updates.busy--;
     if (this.replaying || this.#divergence !== undefined) return;
-    let text: UpdateAnswer;
-    try {
-      text = answer();
-    } catch (error) {
-      text = { id, status: "failed", text: this.#options.encodeError(error) };
-    }
-    (this.#output ??= new OutputCollector()).add("answers", text);
+    (this.#output ??= new OutputCollector()).add("answers", answer);
   }
 
   #fireListeners(scopes: readonly Scope[]): void {
@@ -391,28 +373,13 @@ export class RunMachine {
 
   /** Compares a command with the history, then takes its number. */
   #enter(command: Command): boolean {
-    if (this.#recorded !== undefined) {
-      const recorded = this.#recorded[this.#recordedIndex];
-      if (recorded === undefined || recorded[0] !== command.kind || recorded[1] !== command.name) {
-        this.freeze(
-          mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }),
-        );
-        return false;
-      }
-      this.#recordedIndex++;
+    if (this.#log.enter(command)) {
+      if (command.kind === "child") this.hadChildren = true;
+      return true;
     }
-    this.#commandCount++;
-    this.#commands.push(command);
-    if (command.kind === "child") this.hadChildren = true;
-    return true;
-  }
-
-  /** Marks of patches that the code does not ask about any more: it has the newer branch only. */
-  #passPatches(): void {
-    while (this.#recorded?.[this.#recordedIndex]?.[0] === "patch") {
-      this.#recordedIndex++;
-      this.#commandCount++;
-    }
+    const { recorded } = this.#log;
+    this.freeze(mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }));
+    return false;
   }
 
   #take(number: number, kind: TurnEvent["kind"]): Pending | undefined {
@@ -495,10 +462,9 @@ export class RunMachine {
   }
 
   #checkTurn(more: boolean): void {
-    this.#passPatches();
-    const recorded = this.#recorded?.[this.#recordedIndex];
+    const recorded = this.#log.unasked();
     if (recorded !== undefined) {
-      this.freeze(mismatch({ number: this.#commandCount + 1, seq: this.seq, recorded, actual: undefined, stack: undefined }));
+      this.freeze(mismatch({ number: this.nextNumber(), seq: this.seq, recorded, actual: undefined, stack: undefined }));
     } else if (!more) this.#checkStall();
   }
 

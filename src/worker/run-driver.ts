@@ -17,8 +17,10 @@ import { CancelledError, PerdureError } from "../errors.js";
 import { historyEventsMax } from "../core/defaults.js";
 import type { RunMachine } from "../core/run-machine.js";
 import type { TurnResult } from "../core/turn-result.js";
+import { Mailbox } from "./mailbox.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { Birth } from "./birth.js";
+import type { DriverEnd, DriverOptions } from "./driver-options.js";
 import type { DriverHost } from "./driver-host.js";
 import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
 import { RunBodies } from "./run-bodies.js";
@@ -30,17 +32,6 @@ import { StoreFailure } from "../backend/failures.js";
 /** So many turns are committed together at most: a larger commit would hold up the event loop, and everybody else's. */
 const turnsMax = 500;
 
-/** How a driver is done with its run. `idle`: given up with a machine that may be kept warm. */
-export type DriverEnd = "idle" | "ended" | "parked" | "dropped";
-
-export interface DriverOptions {
-  readonly host: DriverHost;
-  readonly machine: RunMachine;
-  /** What is needed to end the run, and to go on with another of its chain. */
-  readonly run: EndingRun;
-  readonly parkCount: number;
-}
-
 export class RunDriver {
   readonly machine: RunMachine;
   readonly #host: DriverHost;
@@ -50,10 +41,7 @@ export class RunDriver {
   #lastSeq = 0;
   #lastAt = 0;
   #parkCount: number;
-  readonly #mail: Mail[] = [];
-  #inboxSeen = 0;
-  #inboxCount = 0;
-  #isReading = false;
+  readonly #mailbox = new Mailbox();
   readonly #arrivals: Arrival[] = [];
   /** One object for the life of the driver: it is asked for every event. */
   readonly #sources: Sources;
@@ -83,7 +71,7 @@ export class RunDriver {
     this.#sources = {
       machine: options.machine,
       codec: options.host.codec,
-      mail: this.#mail,
+      mail: this.#mailbox.unread,
       arrivals: this.#arrivals,
       deadlineAt: options.run.deadlineAt,
       now: 0,
@@ -107,7 +95,7 @@ export class RunDriver {
     return this.#lastAt;
   }
   get inboxSeen(): number {
-    return this.#inboxSeen;
+    return this.#mailbox.seen;
   }
   get over(): boolean {
     return this.#over;
@@ -128,7 +116,7 @@ export class RunDriver {
     this.#over = false;
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
-    this.addMail(mail, claimed.inboxCount);
+    this.#mailbox.add(mail, claimed.inboxCount);
     if (final === undefined) this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
@@ -136,21 +124,8 @@ export class RunDriver {
   /** Runs the first turn of a run that is not in the store yet. */
   bear(birth: Birth): void {
     this.#birth = birth;
-    this.#mail.push(...birth.mail);
-    this.#inboxSeen = birth.mail.length - 1;
-    this.#inboxCount = this.#inboxSeen;
+    this.#mailbox.begin(birth.mail);
     this.wake();
-  }
-
-  /** Adds mail that was read from the inbox. */
-  addMail(mail: readonly Mail[], inboxCount: number): void {
-    for (const item of mail) {
-      if (item.record.position <= this.#inboxSeen) continue;
-      this.#mail.push(item);
-      this.#inboxSeen = item.record.position;
-    }
-    this.#inboxSeen = Math.max(this.#inboxSeen, inboxCount);
-    this.#inboxCount = Math.max(this.#inboxCount, inboxCount);
   }
 
   /** Something may have changed for this run: give it a turn when it is its time. */
@@ -163,8 +138,8 @@ export class RunDriver {
 
   /** The store says that the inbox has this many items. */
   notice(inboxCount: number): void {
-    if (inboxCount <= this.#inboxCount || this.#over) return;
-    this.#inboxCount = inboxCount;
+    if (inboxCount <= this.#mailbox.count || this.#over) return;
+    this.#mailbox.notice(inboxCount);
     if (!this.#busy) this.#fetchMail();
   }
 
@@ -209,7 +184,7 @@ export class RunDriver {
     if (this.#over || chosen === undefined) return;
     this.#chosen = undefined;
     try {
-      const result = this.machine.end(this.#mail.length + this.#arrivals.length > 0);
+      const result = this.machine.end(this.#mailbox.unread.length + this.#arrivals.length > 0);
       if (result.outcome.state === "diverged") return this.#park(divergedReason(result.outcome.divergence));
       this.#record(chosen, result);
       switch (result.outcome.state) {
@@ -251,10 +226,10 @@ export class RunDriver {
   #settle(): void {
     const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#sources.now);
     // Mail that is being read keeps the run here: to give it up meanwhile is refused, again and again and the faster the longer the reading takes.
-    if (this.#speculation.empty && (waits || this.#isReading)) {
+    if (this.#speculation.empty && (waits || this.#mailbox.isReading)) {
       this.#busy = false;
       this.#armTimer(this.#nextTime());
-      if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+      if (this.#mailbox.isBehind) this.#fetchMail();
       return;
     }
     this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
@@ -288,7 +263,7 @@ export class RunDriver {
    * `inboxSeen` belongs to the decision, not to the attempt: mail may come in while a commit is tried again, and a run that was about to be given up or to
    * end has not looked at it. The store then keeps the run with its driver, or refuses the end. `next`: what becomes of the run, unless it ends.
    */
-  #commit(next: Next | undefined, inboxSeen = this.#inboxSeen): void {
+  #commit(next: Next | undefined, inboxSeen = this.#mailbox.seen): void {
     if (this.#over) return;
     const { codec } = this.#host;
     this.#idleUntil = next?.state === "idle" ? next.dueAt : undefined;
@@ -337,7 +312,7 @@ export class RunDriver {
       case "fenced":
         return this.#finish("dropped", leaseLost);
       case "unseen_inbox":
-        this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+        this.#mailbox.notice(outcome.inboxCount);
         return this.#rewind();
       case "locked":
         this.#host.runtime.setTimer(() => this.#commit(next, inboxSeen), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
@@ -366,7 +341,7 @@ export class RunDriver {
       return;
     }
     for (const [number, retryAt] of done.retries) this.#bodies.retryTimes.add(number, retryAt);
-    this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+    this.#mailbox.notice(outcome.inboxCount);
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
     // A worker that is closing finishes what it has begun and begins nothing more.
@@ -374,7 +349,7 @@ export class RunDriver {
       return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
     if (this.#final === undefined) this.#startBodies(done);
     this.#host.schedule(this);
-    if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+    if (this.#mailbox.isBehind) this.#fetchMail();
   }
 
   #startBodies(done: Speculation): void {
@@ -484,22 +459,11 @@ export class RunDriver {
 
   /** One reading at a time. What has come after it is noticed at the next commit, or when the driver settles down. */
   #fetchMail(): void {
-    if (this.#isReading) return;
-    this.#isReading = true;
-    const above = this.#inboxSeen;
-    this.#host.readMail(this, above).then(
-      (mail) => {
-        this.#isReading = false;
-        if (this.#over || mail === undefined) return;
-        this.addMail(mail, above);
-        this.wake();
-      },
-      (error: unknown) => {
-        this.#isReading = false;
-        this.#trouble = { error };
-        this.wake();
-      },
-    );
+    const read = (above: number): Promise<readonly Mail[] | undefined> => this.#host.readMail(this, above);
+    this.#mailbox.fetch(read, (error) => {
+      if (error !== undefined) this.#trouble = { error };
+      this.wake();
+    });
   }
 
   /** A driver whose bodies are in flight also waits for its timers and the next attempts of its steps. */
@@ -534,5 +498,4 @@ export class RunDriver {
 type Next = Exclude<TurnOperation["effects"]["next"], { readonly state: "ended" | "continued" }>;
 
 const driving = { state: "driving" } as const;
-
 const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");

@@ -85,7 +85,7 @@ onEveryBackend("children", (lab) => {
   it("are cancelled with the scope that waits for them, also when the process dies in between", async () => {
     const waiting = workflow("waiting", async (ctx) => ctx.receive(hello));
     const parent = workflow("parent", async (ctx) =>
-      ctx.scope((inner) => inner.child(waiting, undefined, { id: "c" }), { timeout: "1 hour" }).catch((error: Error) => error.name),
+      ctx.scope((inner) => inner.child(waiting, undefined, { id: "c" }), { timeout: "20 seconds" }).catch((error: Error) => error.name),
     );
     const options = { workflows: [parent, waiting] };
     const engine = await lab.launch(options);

@@ -120,7 +120,7 @@ onEveryBackend("messages between workflows", (lab) => {
   it("are sent once, and tell their sender if nobody is there", async () => {
     const receiver = workflow("receiver", async (ctx) => [
       await ctx.receive(go),
-      await ctx.receive(go, { timeout: "1 hour", otherwise: "no second" }),
+      await ctx.receive(go, { timeout: "5 seconds", otherwise: "no second" }),
     ]);
     const sender = workflow("sender", async (ctx) => {
       await ctx.get("r").send(go, "hello");

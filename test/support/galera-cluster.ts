@@ -1,6 +1,7 @@
 /** A Galera cluster of three MariaDB servers on loopback: each node takes writes, and a commit is acknowledged when all nodes have it. */
 import { rmSync } from "node:fs";
-import { freePort, isInstalled, makePlace, serveFrom, type MariadbPlace, type MariadbServer } from "./mariadb-server.js";
+import { freePort } from "./free-port.js";
+import { isInstalled, makePlace, serveFrom, type MariadbPlace, type MariadbServer } from "./mariadb-server.js";
 
 export interface GaleraCluster {
   readonly nodes: readonly [MariadbServer, MariadbServer, MariadbServer];

@@ -2,10 +2,11 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mysql from "mysql2/promise";
+import { freePort } from "./free-port.js";
 
 export interface MariadbServer {
   /** Of a user who may do everything; names no database. */
@@ -14,6 +15,8 @@ export interface MariadbServer {
   database(): Promise<MariadbDatabase>;
   /** Runs statements as that user. */
   execute(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]>;
+  /** Of its process; undefined while it is down, and for one that the environment names. */
+  pid(): number | undefined;
   /** Ends the server: as a crash does, or with SIGTERM in order. */
   kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
   /** Starts it again on the same data and port. */
@@ -126,7 +129,13 @@ export async function serveFrom(place: MariadbPlace, settings: readonly string[]
     { mode: 0o644 },
   );
   const log = join(folder, "log");
-  const where = [`--datadir=${data}`, `--socket=${join(folder, "socket")}`, `--port=${port}`, `--init-file=${init}`];
+  const where = [
+    `--datadir=${data}`,
+    `--socket=${join(folder, "socket")}`,
+    `--port=${port}`,
+    `--pid-file=${join(folder, "pid")}`,
+    `--init-file=${init}`,
+  ];
   const args = [...options, ...asUser, temporary(folder), ...settings, ...where];
   let child: ChildProcess | undefined;
   const endWithUs = (): void => void child?.kill("SIGKILL");
@@ -147,9 +156,11 @@ export async function serveFrom(place: MariadbPlace, settings: readonly string[]
     await exited;
   };
   process.once("exit", endWithUs);
+  const guard = guardOf(folder);
   await start(first);
   return {
     ...server,
+    pid: () => child?.pid,
     start: () => start(),
     kill: (signal = "SIGKILL") => end(signal),
     stop: async () => {
@@ -157,15 +168,25 @@ export async function serveFrom(place: MariadbPlace, settings: readonly string[]
       await end("SIGKILL");
       process.removeListener("exit", endWithUs);
       rmSync(folder, { recursive: true, force: true });
+      guard.stdin.end();
     },
   };
+}
+
+/** Reads until the pipe ends, which it does with this process, even after kill -9; then the server has nobody left that it could work for. */
+function guardOf(folder: string) {
+  const script = 'cat >/dev/null; p=$(cat "$0/pid") && [ "$(cat "/proc/$p/comm")" = mariadbd ] && kill -KILL "$p"; sleep 0.2; rm -rf "$0"';
+  const guard = spawn("/bin/sh", ["-c", script, folder], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  guard.unref();
+  (guard.stdin as unknown as Socket).unref();
+  return guard;
 }
 
 function serverAt(url: string): MariadbServer {
   const refuse = async (): Promise<void> => {
     throw new Error("A server that the environment names is not the tests' to end.");
   };
-  return { ...clientOf(url), kill: refuse, shutDown: refuse, start: refuse, stop: async () => undefined };
+  return { ...clientOf(url), pid: () => undefined, kill: refuse, start: refuse, stop: async () => undefined };
 }
 
 let databases = 0;
@@ -206,14 +227,4 @@ async function untilReady(server: Pick<MariadbServer, "execute">, child: ChildPr
     }
   }
   throw new Error(`MariaDB did not come up:\n${readFileSync(log, "utf8").slice(-2000)}`);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
