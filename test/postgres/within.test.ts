@@ -291,3 +291,31 @@ test("tasks of a run that somebody holds expire when it is free, the others at o
     ["message null", "activity_expired 1", "activity_expired 2"],
   ]);
 });
+
+test("of what a dead worker owned, only what somebody holds has to wait; its suspects are charged and no others", async () => {
+  const { store, client, worker, schema } = await make();
+  const { worker: dead } = await store.registerWorker({ workerId: "dead", leaseMs: hourMs });
+  for (const id of ["held", "free", "suspect"]) await drive(store, dead, id);
+  const { key } = (await find(store, "suspect"))!;
+  await server.query(`UPDATE "${schema}".run SET is_suspect = true WHERE key = ${key}`);
+  await client.query("BEGIN");
+  await store.applyWithin(client, [sendOf({ workflowId: "held" }, "k")]);
+
+  await store.renewLease({ worker: dead, leaseMs: 1 });
+  const freed: number[] = [];
+  const recover = async () => {
+    const { runs } = await store.recover(worker);
+    if (runs > 0) freed.push(runs);
+    return freed;
+  };
+  await expect.poll(recover).toEqual([1]);
+  expect((await find(store, "free"))?.ownerId).toBeNull();
+  await client.query("COMMIT");
+  await expect.poll(recover).toEqual([1, 2]);
+  const records = await Promise.all(["held", "free", "suspect"].map((id) => find(store, id)));
+  expect(records.map((run) => [run?.ownerId, run?.crashCount])).toEqual([
+    [null, 0],
+    [null, 0],
+    [null, 1],
+  ]);
+});
