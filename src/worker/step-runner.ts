@@ -11,6 +11,8 @@ export interface BodyOptions {
   readonly idempotencyKey: string;
   /** How long it may take, in ms; null for no limit. */
   readonly timeoutMs: number | null;
+  /** Is its own outcome waited for after its timeout? Default: false. */
+  readonly decidesItself?: boolean;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
   /** The command that it is the body of. */
@@ -28,7 +30,7 @@ export type BodyIo = StepContext;
 
 /**
  * A body of user code that runs once, outside of any turn: a step's or an activity's. The first of its settling and its timeout counts; a body that
- * goes on after its timeout is told by its signal and not waited for.
+ * goes on after its timeout is told by its signal and not waited for, unless it decides itself how it ends.
  */
 export class Body {
   readonly #options: BodyOptions;
@@ -73,7 +75,7 @@ export class Body {
       details: { timeoutMs },
     });
     this.abort(error);
-    this.#finish({ ok: false, error });
+    if (this.#options.decidesItself !== true) this.#finish({ ok: false, error });
   }
 
   #finish(outcome: BodyOutcome): void {
