@@ -25,6 +25,7 @@ export interface StreamWriterOptions {
 }
 
 interface StreamState {
+  readonly writer: string;
   number: number;
   /** Where what earlier attempts wrote begins, until it was gone on behind, or marked as void. */
   earlierFrom: number | null;
@@ -39,7 +40,6 @@ interface Waiting {
 
 export class StreamWriter {
   readonly #options: StreamWriterOptions;
-  readonly #writer: string;
   readonly #streams = new Map<string, Promise<StreamState>>();
   /** Chunks are put in line in the order of the calls, whatever each has to wait for. */
   #line: Promise<unknown> = Promise.resolve();
@@ -48,7 +48,6 @@ export class StreamWriter {
 
   constructor(options: StreamWriterOptions) {
     this.#options = options;
-    this.#writer = String(options.command);
   }
 
   async write(stream: Stream<any>, chunk: unknown): Promise<void> {
@@ -89,14 +88,16 @@ export class StreamWriter {
   }
 
   async #read(stream: string): Promise<StreamState> {
-    const { store, persist } = this.#options;
+    const { store, persist, command } = this.#options;
     const { key } = await this.#right();
-    const { lastNumber, chunks, firstOffset } = await persist(() => store.readStreamTail({ key, stream, writer: this.#writer }));
-    return { number: lastNumber, earlierFrom: firstOffset, earlierCount: chunks };
+    // Of this very run: the stream is its chain's, and another run of it has commands of the same numbers.
+    const writer = `${key}/${command}`;
+    const { lastNumber, chunks, firstOffset } = await persist(() => store.readStreamTail({ key, stream, writer }));
+    return { writer, number: lastNumber, earlierFrom: firstOffset, earlierCount: chunks };
   }
 
   #queue(stream: string, state: StreamState, restartAt: number | null, payload: Payload | null): Promise<void> {
-    const chunk = { stream, writer: this.#writer, number: ++state.number, restartAt, payload };
+    const chunk = { stream, writer: state.writer, number: ++state.number, restartAt, payload };
     return new Promise((resolve, reject) => {
       this.#waiting.push({ chunk, resolve, reject });
       if (!this.#flushing) void this.#flush();
