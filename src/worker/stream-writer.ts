@@ -44,7 +44,10 @@ export class StreamWriter {
   /** Chunks are put in line in the order of the calls, whatever each has to wait for. */
   #line: Promise<unknown> = Promise.resolve();
   #waiting: Waiting[] = [];
-  #flushing = false;
+  #flushing: Promise<void> | undefined;
+  /** Has the body ended? It may have left something behind that still wants to write. */
+  #closed = false;
+  #stopped = false;
 
   constructor(options: StreamWriterOptions) {
     this.#options = options;
@@ -52,6 +55,7 @@ export class StreamWriter {
 
   async write(stream: Stream<any>, chunk: unknown): Promise<void> {
     checkKind(stream, "stream", "write", "made by stream(…)");
+    if (this.#closed || this.#stopped) throw lost();
     const { codec, workflowId } = this.#options;
     const { name } = stream;
     const text = codec.encode(chunk, `a chunk of stream "${name}"`);
@@ -74,6 +78,18 @@ export class StreamWriter {
     const state = await this.#stream(stream.name);
     state.earlierFrom = null;
     return state.earlierCount;
+  }
+
+  /** Takes nothing more. Resolves when all that was under way is answered: the next attempt must not meet it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#line;
+    await this.#flushing;
+  }
+
+  /** Sends nothing more: a body that lost its right must not write under one that this process is given later. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   #stream(name: string): Promise<StreamState> {
@@ -100,13 +116,12 @@ export class StreamWriter {
     const chunk = { stream, writer: state.writer, number: ++state.number, restartAt, payload };
     return new Promise((resolve, reject) => {
       this.#waiting.push({ chunk, resolve, reject });
-      if (!this.#flushing) void this.#flush();
+      this.#flushing ??= this.#flush();
     });
   }
 
   /** One append at a time, with all that has come meanwhile: the chunks of one writer must not overtake one another. */
   async #flush(): Promise<void> {
-    this.#flushing = true;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, chunksMax);
       try {
@@ -116,7 +131,7 @@ export class StreamWriter {
         for (const { reject } of batch) reject(error);
       }
     }
-    this.#flushing = false;
+    this.#flushing = undefined;
   }
 
   async #append(chunks: readonly NewChunk[]): Promise<void> {
@@ -133,7 +148,7 @@ export class StreamWriter {
 
   async #right(): Promise<WriteRight> {
     const right = await this.#options.right();
-    if (right === undefined) throw lost();
+    if (right === undefined || this.#stopped) throw lost();
     return right;
   }
 }
