@@ -176,10 +176,13 @@ function checkStream({ state, witness, codec }: FinalOptions, call: ClientCall, 
 /** What somebody outside was told of: the outcome of an activity that he finished is recorded, and what was refused is not. */
 function checkFinishes({ witness, tally }: FinalOptions, resting: ReadonlyMap<number, RestingRun>): void {
   const recorded = new Set([...resting.values()].flatMap(({ replayed }) => [...replayed.observed.values()]));
-  for (const { value, outcome, atMs } of witness.finishes) {
+  const finished = new Set<number>();
+  for (const { value, outcome, atMs, execution } of witness.finishes) {
     const accepted = witness.accepted.filter((item) => item.payload?.includes(`"${value}"`) === true);
     tally.count(`finish:${outcome}`);
-    if (accepted.length > 1) witness.violate("I8", `the outcome ${value} was accepted ${accepted.length} times`);
+    if (accepted.length > 1 || (accepted.length === 1 && finished.has(execution)))
+      witness.violate("I8", `the outcome ${value} was accepted, ${accepted.length} times, or another one was before`);
+    if (accepted.length > 0) finished.add(execution);
     if (outcome === "ok" && accepted.length === 0) witness.violate("I15", `the outcome ${value} was acknowledged and is nowhere`);
     if (outcome === "refused" && (recorded.has(value) || accepted.some((item) => item.atMs <= atMs)))
       witness.violate("I15", `the outcome ${value} was refused and accepted`);

@@ -88,7 +88,7 @@ function drawCommand(drawing: Drawing, depth: number): Command {
   const inner = (): Program => drawBody(drawing, depth - 1);
   switch (op) {
     case "step":
-      return { op, ...drawBodyShape(prng), once: prng.chance(0.12) };
+      return drawStep(prng);
     case "activity":
       return { op, ...drawBodyShape(prng), ...drawActivity(prng) };
     case "sleep":
@@ -129,7 +129,7 @@ const drawTimeout = (prng: Prng): number | null => (prng.chance(0.6) ? prng.pick
 function drawRarely(prng: Prng, op: keyof typeof rarer, inner: () => Program): Command {
   switch (op) {
     case "child":
-      return drawChild(prng, inner());
+      return prng.chance(0.25) ? drawUnwanted(prng, inner()) : drawChild(prng, inner());
     case "send":
       return { op, target: drawTarget(prng), message: prng.int(0, messageCount - 1), key: prng.chance(0.2) ? `k${prng.int(0, 3)}` : null };
     case "cancelRun":
@@ -147,6 +147,19 @@ function drawRarely(prng: Prng, op: keyof typeof rarer, inner: () => Program): C
       return op satisfies never;
   }
 }
+
+/** A child that its parent stops waiting for, and is not done with by itself; the parent goes on meanwhile. */
+const drawUnwanted = (prng: Prng, program: Program): Command => ({
+  op: "finally",
+  body: [
+    {
+      op: "scope",
+      timeoutMs: prng.pick(durations),
+      body: [{ op: "pure" }, drawChild(prng, [{ op: "receive", message: 0, timeoutMs: null, otherwise: false }, ...program])],
+    },
+  ],
+  cleanup: [{ op: "receive", message: prng.int(0, messageCount - 1), timeoutMs: prng.chance(0.7) ? null : 6000, otherwise: true }],
+});
 
 const drawAnswer = (prng: Prng): Command => ({
   op: "on",
@@ -188,6 +201,12 @@ function drawBodyShape(prng: Prng): Omit<BodyCommand, "op" | "once" | keyof Retu
   };
 }
 
+function drawStep(prng: Prng): Command {
+  const once = prng.chance(0.2);
+  const shape = drawBodyShape(prng);
+  return { op: "step", ...shape, bodyMs: once ? prng.pick([15, 200, 1500]) : shape.bodyMs, once };
+}
+
 function drawActivity(
   prng: Prng,
 ): Omit<ActivityCommand, "op" | "fails" | "attempts" | "backoffMs" | "bodyMs" | "timeoutMs" | "writes" | "resumes"> {
@@ -200,6 +219,6 @@ function drawActivity(
     beats: prng.chance(heartbeatMs === null ? 0.05 : 0.7) ? prng.int(1, 4) : 0,
     onCancel: prng.pick(["request", "request", "request", "wait", "abandon"]),
     local,
-    later: !local && prng.chance(0.12) ? { afterMs: prng.logarithmic(1, 4000), fails: prng.chance(0.2) } : null,
+    later: !local && prng.chance(0.2) ? { afterMs: prng.logarithmic(1, 4000), fails: prng.chance(0.2) } : null,
   };
 }

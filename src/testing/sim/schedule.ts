@@ -24,7 +24,7 @@ import { createTally, type Tally } from "./tally.js";
 import { createActor, createTimeline } from "./timeline.js";
 import { createVirtualRuntime } from "./virtual-runtime.js";
 import { createWitness, type Violation, type Witness } from "./witness.js";
-import type { Mutant } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
 import { textOf } from "./record-texts.js";
 
 export interface ScheduleOptions {
