@@ -146,7 +146,7 @@ export class OnlineChecker {
     const model = this.#enterRun(key, chain, run);
     if (eager === null) this.#accept(key, 1, { ...noItem, kind: "start", payload: input }, null);
     for (const item of messages) this.#accept(key, chain.inboxCount + 1, item, null);
-    if (run.parentRunId !== null) this.#options.tally.count("child");
+    if (run.parentRunId !== null) this.#options.tally.count(eager?.effects.next.state === "ended" ? "child:preempted" : "child");
     if (eager === null) return;
     model.epoch = 1;
     model.holder = process;
