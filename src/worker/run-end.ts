@@ -8,7 +8,7 @@ import type { TurnState } from "../core/turn-result.js";
 import { CancelledError, PerdureError, RunFailedError } from "../errors.js";
 import { newRunOf } from "./new-run.js";
 import { payloadFields } from "./payload-fields.js";
-import { readRunOptions, type RunOptions } from "./run-options.js";
+import { deadlineOf, readRunOptions, type RunOptions } from "./run-options.js";
 
 /** The state of a turn after which the code does not go on. */
 export type FinalState = Extract<TurnState, { readonly state: "completed" | "failed" | "cancelled" | "continued" }>;
@@ -89,7 +89,7 @@ function retried(error: unknown, run: EndingRun, context: EndContext): RunEnd | 
 }
 
 function follower({ definition, workflowId, options }: EndingRun, inputText: string, { isVisible, nowMs, runId }: EndContext): NewRun {
-  const deadlineAt = options.timeoutMs === undefined ? null : nowMs + options.timeoutMs;
+  const deadlineAt = deadlineOf(options, nowMs);
   return newRunOf({ definition, workflowId, runId: runId(), visibleText: isVisible ? inputText : null, deadlineAt, options });
 }
 

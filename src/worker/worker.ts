@@ -161,6 +161,8 @@ export class Worker implements DriverHost, LocalWorker {
       recoverMs: settings.recoverMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
+      drivenRuns: () => this.#drivers.keys(),
+      onLost: (key) => this.drop(key),
       runningTasks: () => this.#taskRunner.running.keys(),
       onMail: (key, inboxCount) => this.notice(key, inboxCount),
       onCancelled: (key) => this.#taskRunner.ask(key),
@@ -279,6 +281,11 @@ export class Worker implements DriverHost, LocalWorker {
   /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
   takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
     void this.#intake.take([claimed], worker);
+  }
+
+  /** Lets go of a run that is somebody else's, or nobody's any more: its bodies are told, and nothing is written. */
+  drop(key: RunKey): void {
+    this.#drivers.get(key)?.drop(new PerdureError("lease_lost", "The run was ended by force, or another worker goes on with it."));
   }
 
   /** Mail has come for a run of this worker. */
