@@ -85,17 +85,26 @@ function install(): string | undefined {
 async function startServer(durable: boolean, settings: readonly string[]): Promise<MariadbServer> {
   const folder = mkdtempSync(join(tmpdir(), "perdure-mariadb-"));
   const data = join(folder, "data");
-  mkdirSync(data);
+  // Of its own: a server that starts throws away what it takes for left-over temporary tables, be they another's.
+  const temporary = join(folder, "tmp");
+  for (const path of [data, temporary]) mkdirSync(path);
   const isRoot = process.getuid?.() === 0;
   chmodSync(folder, 0o755);
   if (isRoot) {
     const [uid = 0, gid = 0] = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "mysql"], { encoding: "utf8" })));
-    for (const path of [folder, data]) chownSync(path, uid, gid);
+    for (const path of [folder, data, temporary]) chownSync(path, uid, gid);
   }
   const asUser = isRoot ? ["--user=mysql"] : [];
   execFileSync(
     binary("mariadb-install-db") ?? "mariadb-install-db",
-    ["--no-defaults", ...asUser, `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"],
+    [
+      "--no-defaults",
+      ...asUser,
+      `--datadir=${data}`,
+      `--tmpdir=${temporary}`,
+      "--auth-root-authentication-method=normal",
+      "--skip-test-db",
+    ],
     { stdio: "pipe" },
   );
   const init = join(folder, "init.sql");
@@ -113,6 +122,7 @@ async function startServer(durable: boolean, settings: readonly string[]): Promi
     ...asUser,
     flush,
     `--datadir=${data}`,
+    `--tmpdir=${temporary}`,
     `--socket=${join(folder, "socket")}`,
     `--port=${port}`,
     `--init-file=${init}`,
