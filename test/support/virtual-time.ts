@@ -30,6 +30,8 @@ export interface VirtualTime {
   run<T>(promise: Promise<T>): Promise<T>;
   /** Moves the clock until the condition holds. */
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** For bodies: until so much time has passed, whatever becomes of the engine meanwhile. */
+  sleep(ms: number): Promise<void>;
   /** Moves the clock while no engine is there to notice, as a night does with a machine that is off. */
   skip(ms: number): void;
   /** Something is under way that neither a hop nor a timer shows, such as a question to a server: until it is let go, the clock stands still. */
@@ -110,6 +112,7 @@ export function virtualTime(): VirtualTime {
     return runtime;
   };
 
+  const world = createRuntime();
   const hold = (): (() => void) => {
     let isHeld = true;
     holds++;
@@ -165,6 +168,7 @@ export function virtualTime(): VirtualTime {
       return promise;
     },
     until,
+    sleep: (ms) => new Promise((resolve) => void world.setTimer(resolve, ms)),
     skip(ms) {
       nowMs += ms;
     },
