@@ -1,12 +1,14 @@
 import type { ChunkRecord, NewChunk, RunKey } from "../../backend/index.js";
 import type { SqliteConnection } from "./driver.js";
 
-/** What a writer has appended to a stream. */
-export interface StreamTail {
-  readonly lastNumber: number;
-  /** Since its last restart. */
+/** What a writer has appended to a stream since its last restart. */
+interface Counted {
   readonly chunks: number;
   readonly firstOffset: number | null;
+}
+
+export interface StreamTail extends Counted {
+  readonly lastNumber: number;
 }
 
 /** The streams of chains. */
@@ -36,6 +38,10 @@ export function chunkTable(connection: SqliteConnection): ChunkTable {
     WHERE chain = ? AND stream = ? AND writer = ? AND number > 0 AND restart_at IS NOT NULL ORDER BY number DESC LIMIT 1`);
   const since = connection.prepare(`SELECT count(*) AS chunks, min("offset") AS firstOffset FROM chunk INDEXED BY chunk_by_writer
     WHERE chain = ? AND stream = ? AND writer = ? AND number > 0 AND number > ?`);
+  // What the workflow's own code writes has no numbers, and nobody needs its tail while the run is driven: a walk over the stream will do.
+  const sinceUnnumbered = connection.prepare(`SELECT count(*) AS chunks, min("offset") AS firstOffset FROM chunk
+    WHERE chain = ? AND stream = ? AND writer = '' AND "offset" > coalesce((SELECT max("offset") FROM chunk
+      WHERE chain = ? AND stream = ? AND writer = '' AND restart_at IS NOT NULL), -1)`);
   const numberOf = (row: { readonly number: number } | undefined): number => row?.number ?? 0;
   const last = (chain: RunKey, stream: string, writer: string): number =>
     numberOf(lastNumber.get<{ number: number }>([chain, stream, writer]));
@@ -46,8 +52,10 @@ export function chunkTable(connection: SqliteConnection): ChunkTable {
       void insert.run([chain, stream, offset, writer, number, restartAt, payload]),
     read: (chain, stream, from, limit) => read.all<ChunkRecord>([chain, stream, from, limit]),
     tail(chain, stream, writer) {
-      const restart = numberOf(lastRestart.get<{ number: number }>([chain, stream, writer]));
-      const counted = since.get<{ chunks: number; firstOffset: number | null }>([chain, stream, writer, restart]);
+      const counted =
+        writer === ""
+          ? sinceUnnumbered.get<Counted>([chain, stream, chain, stream])
+          : since.get<Counted>([chain, stream, writer, numberOf(lastRestart.get([chain, stream, writer]))]);
       return { lastNumber: last(chain, stream, writer), chunks: 0, firstOffset: null, ...counted };
     },
   };

@@ -20,7 +20,9 @@ type ListOptions = Parameters<Store["listRuns"]>[0];
 /** How many runs one piece of a listing looks at: a few milliseconds. */
 const pieceSize = 5000;
 /** How many of them it looks up one by one. */
-const candidatesMax = 1000;
+const lookupsMax = 200;
+/** Up to how many runs with an attribute are few. */
+const fewMax = 5000;
 
 /** Matching runs, and below which key to go on; undefined at the end. */
 interface Piece {
@@ -59,19 +61,18 @@ export function listPiece(tables: Tables, options: ListOptions, before: RunKey |
   return { found, next: found.length >= limit || from === 1 ? undefined : from };
 }
 
-/** Runs, the newest first, outside of which none can match; undefined if they are too many to be worth it. */
+/** The next runs, the newest first, outside of which none can match; undefined if those are too many to be looked up. */
 function candidatesOf(
   { records, attributes: table }: Tables,
   { parentRunId, attributes = [] }: ListOptions,
   before: RunKey,
 ): { readonly keys: readonly RunKey[]; readonly next: RunKey | undefined } | undefined {
-  if (parentRunId !== undefined) {
-    const keys = records.childrenOf(parentRunId, before, candidatesMax);
-    return { keys, next: keys.length < candidatesMax ? undefined : keys.at(-1) };
-  }
-  for (const attribute of attributes) {
-    const keys = table.runsWith(attribute, candidatesMax);
-    if (keys.length < candidatesMax) return { keys: keys.filter((key) => key < before).toSorted((a, b) => b - a), next: undefined };
-  }
-  return undefined;
+  if (parentRunId !== undefined) return firstOf(records.childrenOf(parentRunId, before, lookupsMax + 1));
+  const lists = attributes.map((attribute) => table.runsWith(attribute, fewMax)).filter((keys) => keys.length < fewMax);
+  const [shortest] = lists.toSorted((a, b) => a.length - b.length);
+  return shortest && firstOf(shortest.filter((key) => key < before).toSorted((a, b) => b - a));
+}
+
+function firstOf(keys: readonly RunKey[]): { readonly keys: readonly RunKey[]; readonly next: RunKey | undefined } {
+  return { keys: keys.slice(0, lookupsMax), next: keys.length > lookupsMax ? keys[lookupsMax - 1] : undefined };
 }

@@ -30,13 +30,14 @@ const inputItem = (payload: Payload): InboxItem => ({ kind: "start", name: "", c
 
 export function applyStart(work: Work, operation: StartOperation): StartOutcome {
   const { run, eager, messages } = operation;
-  const key = work.keys.next("run");
+  const key = work.keys.peek("run");
   if (!work.facts.insert(key, run, 1, work.now)) {
     const obstacle = clearAway(work, operation);
     if ("run" in obstacle) return { status: "exists", run: obstacle.run };
     if (!work.facts.insert(key, run, obstacle.generation, work.now)) throw refused(run);
   }
 
+  work.keys.next("run");
   const row = firstRow(work, operation, key);
   if (eager !== null) foresee(row, eager.effects, work.now);
   work.runs.insert(row);

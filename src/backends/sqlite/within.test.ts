@@ -21,10 +21,11 @@ interface Handle {
 
 const require = createRequire(import.meta.url);
 const construct = (module: unknown, path: string): Handle => new (module as new (path: string) => Handle)(path);
+const fromPackage = (name: string, path: string): Handle => construct(require(name), path);
 const openers: Readonly<Record<Exclude<SqliteDriverName, "bun:sqlite">, (path: string) => Handle>> = {
   "node:sqlite": (path) => construct((loadBuiltin("node:sqlite") as { DatabaseSync: unknown }).DatabaseSync, path),
-  "better-sqlite3": (path) => construct(require("better-sqlite3"), path),
-  libsql: (path) => construct(require("libsql"), path),
+  "better-sqlite3": (path) => fromPackage("better-sqlite3", path),
+  libsql: (path) => fromPackage("libsql", path),
 };
 const usable = (Object.keys(openers) as (keyof typeof openers)[]).filter((name) => {
   try {
