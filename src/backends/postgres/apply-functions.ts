@@ -77,7 +77,9 @@ const lockAhead = (s: string): string => {
       ) AS sorted CROSS JOIN LATERAL (SELECT q.key FROM ${s}.run q WHERE q.key = sorted.key FOR NO KEY UPDATE${skip}) AS locked
     );`;
   return `  IF lock_mode = 1 THEN${lock("")}
-  ELSIF lock_mode = 2 THEN${lock(" SKIP LOCKED")}
+  ELSIF lock_mode = 2 THEN
+    -- What else one may wait for: whether somebody's start of the same id is committed.
+    PERFORM set_config('lock_timeout', '5ms', true);${lock(" SKIP LOCKED")}
   END IF;
 `;
 };

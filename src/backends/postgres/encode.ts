@@ -75,7 +75,7 @@ export function encodeSimple(operations: readonly Operation[]): EncodedSimpleBat
 }
 
 /** Turns of different runs and starts of different ids, without rare effects: none depends on another, whatever their order. */
-function isSimple(operations: readonly Operation[]): boolean {
+export function isSimple(operations: readonly Operation[]): boolean {
   const keys = new Set<number | string>();
   for (const operation of operations) {
     if (operation.type === "turn" && isPlain(operation.effects)) keys.add(operation.key);

@@ -208,7 +208,7 @@ CREATE TABLE ${s}.attribute (
   long_forms text,
   PRIMARY KEY (chain, name)
 );
-CREATE INDEX attribute_value ON ${s}.attribute (name, value, chain);
+CREATE INDEX attribute_value ON ${s}.attribute ((name || '=' || value));
 `;
 
 export const newestVersion = migrations.at(-1)?.version ?? 0;

@@ -24,3 +24,9 @@ export const startedAt = "extract(epoch from pg_postmaster_start_time())::float8
 /** Which database this is: no two have the same at one time, be they as alike as a copy. */
 export const serverIdentity =
   "(SELECT d.oid::text || ' ' || extract(epoch from pg_postmaster_start_time())::text FROM pg_database d WHERE d.datname = current_database())";
+
+/**
+ * What attributes are searched by. An expression, so that the index of it serves nothing else: an index of columns, of which the chain were one, would look as
+ * good as the key to a planner that knows of few rows, for reading the attributes of a chain.
+ */
+export const attributeKey = "(q.name || '=' || q.value)";

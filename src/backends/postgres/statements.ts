@@ -1,5 +1,5 @@
 import type { Statement } from "./link.js";
-import { claimedColumns, newestOfChain, nowMs, recordColumns, serverIdentity, startedAt } from "./sql.js";
+import { attributeKey, claimedColumns, newestOfChain, nowMs, recordColumns, serverIdentity, startedAt } from "./sql.js";
 
 type StatementName =
   | keyof ReturnType<typeof writes>
@@ -141,12 +141,14 @@ const lists = (s: string) => ({
   listChains: listOf(
     s,
     `SELECT q.* FROM unnest($8::bigint[]) AS c(chain) CROSS JOIN LATERAL (
-        (SELECT a.* FROM ${s}.run_fact a WHERE a.key = c.chain)
+        (SELECT a.* FROM ${s}.run_fact a WHERE a.key = c.chain OFFSET 0)
         UNION ALL
-        (SELECT a.* FROM ${s}.run_fact a WHERE a.chain = c.chain)
+        (SELECT a.* FROM ${s}.run_fact a WHERE a.chain = c.chain OFFSET 0)
       ) AS q WHERE q.key < $1::bigint ORDER BY q.key DESC OFFSET 0`,
   ),
-  chainsWith: `SELECT q.chain FROM ${s}.attribute q WHERE q.name = $1::text AND q.value = $2::text ORDER BY q.chain LIMIT $3::bigint`,
+  chainsWith: `SELECT a.chain FROM (
+      SELECT q.chain, q.name, q.value FROM ${s}.attribute q WHERE ${attributeKey} = $1::text || '=' || $2::text OFFSET 0
+    ) AS a WHERE a.name = $1::text AND a.value = $2::text LIMIT $3::bigint`,
 });
 
 const listOf = (s: string, candidates: string): string =>

@@ -20,9 +20,6 @@ import { applyWithin } from "./within.js";
 
 export const connectionsPerStore = 3;
 
-/** How many tasks expire in one transaction: it holds their runs. */
-const expiringMax = 500;
-
 export interface PostgresStoreOptions extends TableOptions {
   readonly source: string | PostgresPool;
   readonly applicationName: string;
@@ -96,6 +93,9 @@ function keepOpen(link: Link, runtime: Runtime): void {
     runtime.yieldToLoop(() => keepOpen(link, runtime));
   });
 }
+
+/** How many tasks expire in one transaction: it holds their runs. */
+const expiringMax = 500;
 
 interface Parts {
   readonly schema: string;

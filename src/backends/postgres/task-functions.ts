@@ -2,7 +2,7 @@ import { nowMs } from "./sql.js";
 
 /** What becomes of tasks that nobody has claimed, or told of, in time. */
 export const taskFunctions = (s: string): string => `
--- Removes at most so many overdue tasks and tells their runs. Runs that somebody has locked are passed over, so that two who do this at once share the work.
+-- Removes at most so many overdue tasks and tells their runs. What somebody has locked is passed over, so that two who do this at once share the work.
 CREATE FUNCTION ${s}.expire_tasks_1(at_most integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   moment float8 := ${nowMs};
@@ -15,7 +15,8 @@ BEGIN
   -- Those that wait longest. Runs before tasks, as everybody locks them.
   overdue := ARRAY(
     SELECT o.key FROM (SELECT q.key, q.run FROM ${s}.task q WHERE q.expires_at <= moment ORDER BY q.expires_at LIMIT at_most) AS o
-    CROSS JOIN LATERAL (SELECT 1 FROM ${s}.run q WHERE q.key = o.run FOR NO KEY UPDATE SKIP LOCKED) AS own ORDER BY o.key
+    CROSS JOIN LATERAL (SELECT 1 FROM ${s}.run q WHERE q.key = o.run FOR NO KEY UPDATE SKIP LOCKED) AS own
+    CROSS JOIN LATERAL (SELECT 1 FROM ${s}.task q WHERE q.key = o.key FOR UPDATE SKIP LOCKED) AS itself ORDER BY o.key
   );
   FOREACH wanted IN ARRAY overdue LOOP
     DELETE FROM ${s}.task q WHERE q.key = wanted AND q.expires_at <= moment
