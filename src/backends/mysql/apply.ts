@@ -4,11 +4,11 @@ import { noChanges, statementsOf, type Changes } from "./changes.js";
 import type { Lanes, Work } from "./lanes.js";
 import { applyResume, applySend } from "./messages.js";
 import type { Names } from "./names.js";
-import { insertLaterFact } from "./run-fact.js";
+import { laterFacts, type LaterFacts } from "./run-fact.js";
 import type { Tables } from "./schema.js";
 import { applyAppend } from "./shelf.js";
 import { applyFinishTask, applyTouchTask } from "./task-outcomes.js";
-import { applyStart, applyTerminate, applyTurn, type Supersede } from "./turns.js";
+import { applyStart, applyTerminate, applyTurn } from "./turns.js";
 
 /**
  * Applies the operations in one transaction of two or three round trips: lock and read all rows that they mean, decide in memory, one operation after the
@@ -33,10 +33,10 @@ export async function decideAll(
 ): Promise<{ readonly outcomes: Outcome[]; readonly statements: readonly string[] }> {
   const batch = await loadBatch(work, tables, names, { operations, begin });
   const changes = noChanges();
-  const supersede: Supersede = (before, run) => insertLaterFact(work, tables, names, { before, run, createdAt: batch.now });
+  const facts = laterFacts(work, tables, names);
   const outcomes: Outcome[] = [];
   for (const operation of operations) {
-    const outcome = applyOne(batch, changes, operation, supersede);
+    const outcome = applyOne(batch, changes, operation, facts);
     outcomes.push(outcome instanceof Promise ? await outcome : outcome);
   }
   return { outcomes, statements: statementsOf(changes, tables, names) };
@@ -78,12 +78,12 @@ export function namesIn(operations: readonly Operation[]): readonly string[] {
   return names;
 }
 
-function applyOne(batch: Batch, changes: Changes, operation: Operation, supersede: Supersede): Outcome | Promise<Outcome> {
+function applyOne(batch: Batch, changes: Changes, operation: Operation, facts: LaterFacts): Outcome | Promise<Outcome> {
   switch (operation.type) {
     case "start":
-      return applyStart(batch, changes, operation, supersede);
+      return applyStart(batch, changes, operation, facts);
     case "turn":
-      return applyTurn(batch, changes, operation, supersede);
+      return applyTurn(batch, changes, operation, facts);
     case "send":
       return applySend(batch, changes, operation);
     case "finish_task":

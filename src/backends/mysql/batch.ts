@@ -63,6 +63,8 @@ export interface Batch {
   readonly lockedRuns: Map<RunKey, RunRow>;
   /** Runs that this transaction has made, by run key: nobody else has seen them. */
   readonly newRuns: Map<string, { readonly key: RunKey; readonly workflowKey: string; readonly createdAt: number }>;
+  /** Has it decided on any whose keys are above those? */
+  hasLaterRuns: boolean;
   readonly tasks: Map<TaskKey, TaskRow>;
   /** Accepted dedupe keys, as `chain:key`. */
   readonly dedupeKeys: Set<string>;
@@ -90,6 +92,7 @@ export const emptyBatch = (names: Names): Batch => ({
   followers: new Map(),
   lockedRuns: new Map(),
   newRuns: new Map(),
+  hasLaterRuns: false,
   tasks: new Map(),
   dedupeKeys: new Set(),
   lastAt: new Map(),

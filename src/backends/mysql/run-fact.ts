@@ -74,20 +74,31 @@ const ownValues = (run: NewRun, names: Names, createdAt: string): string =>
 
 /** Makes runs the newest of their workflow ids where those have none; what is there stays as it is. */
 export const insertFirstFacts = (tables: Tables, names: Names, runs: readonly NewRun[]): string =>
-  `INSERT INTO ${tables.fact} (${insertedNames}) VALUES ${runs
-    .map((run) => `(${idColumns(run.workflowId)},0,${ownValues(run, names, nowSql)})`)
-    .join(",")} ON DUPLICATE KEY UPDATE id = id`;
+  `INSERT INTO ${tables.fact} (${insertedNames}) VALUES ${runs.map((run) => firstValues(run, names, nowSql)).join(",")} ON DUPLICATE KEY UPDATE id = id`;
 
-/** Makes a run the newest of its workflow id in the place of one that this transaction has locked. */
-export async function insertLaterFact(
-  work: Work,
-  tables: Tables,
-  names: Names,
-  { before, run, createdAt }: { readonly before: RunKey; readonly run: NewRun; readonly createdAt: number },
-): Promise<RunKey> {
-  const answers = await work.run([
-    `UPDATE ${tables.fact} SET superseded=id WHERE id=${before}`,
-    `INSERT INTO ${tables.fact} (${insertedNames}) SELECT workflow_key,workflow_long,0,${ownValues(run, names, number(createdAt))} FROM ${tables.fact} WHERE id=${before}`,
-  ]);
-  return answers[1]?.insertId ?? 0;
+const firstValues = (run: NewRun, names: Names, createdAt: string): string =>
+  `(${idColumns(run.workflowId)},0,${ownValues(run, names, createdAt)})`;
+
+/** Makes the facts that only the decisions of a batch ask for; each gets a key above all that there are. */
+export interface LaterFacts {
+  /** Of a run that is to be the newest of its workflow id in the place of one that the batch has locked. */
+  supersede(before: RunKey, run: NewRun, createdAt: number): Promise<RunKey>;
+  /** Of a run whose fact the batch has made, and whose key has to be above those that it has made since. */
+  renew(key: RunKey, run: NewRun, createdAt: number): Promise<RunKey>;
+}
+
+export function laterFacts(work: Work, tables: Tables, names: Names): LaterFacts {
+  const insert = async (before: string, values: string): Promise<RunKey> => {
+    const answers = await work.run([before, `INSERT INTO ${tables.fact} (${insertedNames}) ${values}`]);
+    return answers[1]?.insertId ?? 0;
+  };
+  return {
+    supersede: (before, run, createdAt) =>
+      insert(
+        `UPDATE ${tables.fact} SET superseded=id WHERE id=${before}`,
+        `SELECT workflow_key,workflow_long,0,${ownValues(run, names, number(createdAt))} FROM ${tables.fact} WHERE id=${before}`,
+      ),
+    renew: (key, run, createdAt) =>
+      insert(`DELETE FROM ${tables.fact} WHERE id=${key}`, `VALUES ${firstValues(run, names, number(createdAt))}`),
+  };
 }

@@ -76,9 +76,9 @@ export const nullableTextOf = (value: unknown): string | null => (typeof value =
 /** Longer lists become subqueries on MariaDB (in_predicate_conversion_threshold), which changes the order of locking. */
 const listMax = 500;
 
-export function pieces<T>(list: readonly T[]): readonly (readonly T[])[] {
-  if (list.length <= listMax) return list.length === 0 ? [] : [list];
-  return Array.from({ length: Math.ceil(list.length / listMax) }, (_, index) => list.slice(index * listMax, (index + 1) * listMax));
+export function pieces<T>(list: readonly T[], max = listMax): readonly (readonly T[])[] {
+  if (list.length <= max) return list.length === 0 ? [] : [list];
+  return Array.from({ length: Math.ceil(list.length / max) }, (_, index) => list.slice(index * max, (index + 1) * max));
 }
 
 /** The database's clock in whole milliseconds, whatever the session's time zone, summer time or not. */

@@ -21,25 +21,23 @@ import type {
 import type { Batch, Leftovers } from "./batch.js";
 import type { Changes } from "./changes.js";
 import { mapOf } from "./locks.js";
+import type { LaterFacts } from "./run-fact.js";
 import { claimOf, isOpenRow, parkedStatus, recordOf, runningStatus, statusNumber, type RunRow } from "./run-row.js";
 import { appendChunks, attributeList, writeAttributes, writeEntries } from "./shelf.js";
 import { idKey } from "./sql.js";
 import { keyOfTarget } from "./targets.js";
 
-/** Makes the fact of a run that is to be the newest of its workflow id in the place of another, whose row the batch has locked. */
-export type Supersede = (before: RunKey, run: NewRun) => Promise<RunKey>;
-
 const inputItem = (payload: Payload): InboxItem => ({ kind: "start", name: "", command: null, attempt: null, payload, options: null });
 
-export async function applyStart(batch: Batch, changes: Changes, operation: StartOperation, supersede: Supersede): Promise<StartOutcome> {
+export async function applyStart(batch: Batch, changes: Changes, operation: StartOperation, facts: LaterFacts): Promise<StartOutcome> {
   const { run, eager } = operation;
   const again = batch.runByRunId.get(idKey(run.runId));
   const existing = again ?? batch.runByWorkflow.get(idKey(run.workflowId));
   if (existing !== undefined && (again !== undefined || !makesRoom(batch, changes, existing, operation)))
     return { status: "exists", run: recordOfRun(batch, existing) };
 
-  const { key, createdAt } = existing === undefined ? newRunOf(batch, run) : { key: await supersede(existing, run), createdAt: batch.now };
-  const row = insertRun(batch, changes, run, { key, createdAt, before: null });
+  const made = existing === undefined ? await firstRun(batch, run, facts) : await laterRun(batch, existing, run, facts);
+  const row = insertRun(batch, changes, run, { ...made, before: null });
   writeAttributes(batch, changes, row.chain, operation.attributes);
   if (eager === null) putItem(batch, changes, row, inputItem(operation.input));
   for (const message of operation.messages) putItem(batch, changes, row, message);
@@ -50,13 +48,25 @@ export async function applyStart(batch: Batch, changes: Changes, operation: Star
     row.epoch = 1;
     commitEffects(batch, changes, row, eager.effects);
   }
-  return { status: "started", key, createdAt, owned: row.owner !== null, inboxCount: row.inboxCount };
+  return { status: "started", ...made, owned: row.owner !== null, inboxCount: row.inboxCount };
 }
 
-function newRunOf({ newRuns }: Batch, { runId }: NewRun): { readonly key: RunKey; readonly createdAt: number } {
-  const made = newRuns.get(idKey(runId));
-  if (made === undefined) throw new Error(`The run ${runId} is refused although neither of its ids is taken.`);
-  return made;
+interface MadeRun {
+  readonly key: RunKey;
+  readonly createdAt: number;
+}
+
+/** Keys are in the order of the operations, as listings are in that of keys. */
+async function firstRun({ newRuns, now, hasLaterRuns }: Batch, run: NewRun, facts: LaterFacts): Promise<MadeRun> {
+  const made = newRuns.get(idKey(run.runId));
+  if (made === undefined) throw new Error(`The run ${run.runId} is refused although neither of its ids is taken.`);
+  const { key, createdAt } = made;
+  return hasLaterRuns ? { key: await facts.renew(key, run, now), createdAt: now } : { key, createdAt };
+}
+
+async function laterRun(batch: Batch, before: RunKey, run: NewRun, facts: LaterFacts): Promise<MadeRun> {
+  batch.hasLaterRuns = true;
+  return { key: await facts.supersede(before, run, batch.now), createdAt: batch.now };
 }
 
 /** May another run of this id begin? An open one is ended for it, if the start says so. */
@@ -76,7 +86,7 @@ function insertRun(
   batch: Batch,
   changes: Changes,
   run: NewRun,
-  { key, createdAt, before }: { readonly key: RunKey; readonly createdAt: number; readonly before: RunRow | null },
+  { key, createdAt, before }: MadeRun & { readonly before: RunRow | null },
 ): RunRow {
   const { workflowId, runId, version, engineVersion, inputHash, deadlineAt, parentRunId, options } = run;
   const row: RunRow = {
@@ -132,12 +142,7 @@ export function putItem(batch: Batch, changes: Changes, row: RunRow, item: Inbox
 }
 
 /** At once, but for the turn with which a chain goes on: there are many of them. */
-export function applyTurn(
-  batch: Batch,
-  changes: Changes,
-  operation: TurnOperation,
-  supersede: Supersede,
-): TurnOutcome | Promise<TurnOutcome> {
+export function applyTurn(batch: Batch, changes: Changes, operation: TurnOperation, facts: LaterFacts): TurnOutcome | Promise<TurnOutcome> {
   const { key, effects } = operation;
   const { next } = effects;
   const row = batch.runs.get(key);
@@ -152,7 +157,7 @@ export function applyTurn(
   if (next.state === "ended" && row.inboxCount > effects.inboxSeen) return { status: "unseen_inbox", inboxCount: row.inboxCount };
   const { owner } = row;
   commitEffects(batch, changes, row, effects);
-  if (next.state === "continued") return continueChain(batch, changes, row, { next, owner, supersede });
+  if (next.state === "continued") return continueChain(batch, changes, row, { next, owner, facts });
   return { status: "committed", owned: row.owner !== null, inboxCount: row.inboxCount, continued: null };
 }
 
@@ -273,16 +278,17 @@ interface Continuation {
   readonly next: Extract<NextState, { readonly state: "continued" }>;
   /** Who drove the run. */
   readonly owner: WorkerKey | null;
-  readonly supersede: Supersede;
+  readonly facts: LaterFacts;
 }
 
-async function continueChain(batch: Batch, changes: Changes, row: RunRow, { next, owner, supersede }: Continuation): Promise<TurnOutcome> {
+async function continueChain(batch: Batch, changes: Changes, row: RunRow, { next, owner, facts }: Continuation): Promise<TurnOutcome> {
   changes.commandItemsOf.add(row.chain);
   for (const [place, { chain, item }] of changes.items) if (chain === row.chain && item.command !== null) changes.items.delete(place);
   const unread = batch.unread.get(row.chain);
   for (const [position, isForCommand] of unread ?? []) if (isForCommand) unread?.delete(position);
 
-  const follower = insertRun(batch, changes, next.run, { key: await supersede(row.key, next.run), createdAt: batch.now, before: row });
+  const made = await laterRun(batch, row.key, next.run, facts);
+  const follower = insertRun(batch, changes, next.run, { ...made, before: row });
   putItem(batch, changes, follower, inputItem(next.input));
   if (next.dueAt === null && owner !== null) {
     follower.owner = owner;
