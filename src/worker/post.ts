@@ -8,7 +8,7 @@ import { isUnknownOutcome } from "./persist.js";
 /** The worker of this process, as far as it can save a round by taking what was just written. */
 export interface LocalWorker {
   readonly worker: WorkerKey;
-  accepts(route: string): boolean;
+  accepts(run: NewRun): boolean;
   startEagerly(start: EagerStart): Promise<Outcome<StartOperation>>;
   reclaim(key: RunKey, epoch: number): Promise<void>;
   onRunsDue(): void;
@@ -64,7 +64,7 @@ export class Post {
       attributes: start.attributes,
       eager,
     });
-    if (start.dueAt === null && worker?.accepts(start.run.route) === true) {
+    if (start.dueAt === null && worker?.accepts(start.run) === true) {
       try {
         return await worker.startEagerly({ ...start, operation });
       } catch (error) {

@@ -157,7 +157,7 @@ export class RunBodies {
 
   /** Tells a body to stop, and goes on waiting for what it makes of it. */
   ask(number: number, reason: Error): void {
-    this.#bodies.get(number)?.abort(reason);
+    this.#bodies.get(number)?.ask(reason);
   }
 
   abortAll(reason: () => Error): void {

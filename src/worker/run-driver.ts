@@ -245,6 +245,7 @@ export class RunDriver {
     const end = endOf(final, this.#run, {
       encodeError: (error) => codec.encodeError(error),
       isVisible: codec.sync,
+      isCancelled: machine.cancelRequested,
       nowMs: Math.max(this.#lastAt, store.now()),
       runId: () => runtime.uuid(),
       random: () => runtime.random(),

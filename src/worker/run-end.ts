@@ -44,6 +44,8 @@ export interface EndContext {
   readonly encodeError: (error: unknown) => string;
   /** Are payloads readable where they are stored? */
   readonly isVisible: boolean;
+  /** Was the run asked to stop? Then it is not begun again, whatever it failed of. */
+  readonly isCancelled: boolean;
   readonly nowMs: number;
   readonly runId: () => string;
   readonly random: () => number;
@@ -75,7 +77,7 @@ export function endOf(final: FinalState, run: EndingRun, context: EndContext): R
 function retried(error: unknown, run: EndingRun, context: EndContext): RunEnd | undefined {
   const { definition, options, deadlineAt } = run;
   const policy = mergeRetry(definition.options.retry, options.retry);
-  if (policy === undefined) return undefined;
+  if (policy === undefined || context.isCancelled) return undefined;
   const attempt = options.attempt ?? 1;
   const next = nextRetry(planRetry(policy, `workflow "${definition.name}"`), attempt, error, context.random());
   if (next === "stop" || (deadlineAt !== null && context.nowMs + next.delayMs >= deadlineAt)) return undefined;

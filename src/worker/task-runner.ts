@@ -86,7 +86,7 @@ export class TaskRunner {
 
   /** Tells a task's body to stop, and goes on waiting for what it makes of it. */
   ask(key: TaskKey): void {
-    this.#running.get(key)?.body.abort(toStop());
+    this.#running.get(key)?.body.ask(toStop());
   }
 
   abortAll(reason: Error): void {

@@ -5,7 +5,7 @@
 import type { Logger } from "../api/context-types.js";
 import type { Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
@@ -224,9 +224,9 @@ export class Worker implements DriverHost, LocalWorker {
       .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
   }
 
-  /** Is there room, and a right, to drive one more run on this route here? */
-  accepts(route: string): boolean {
-    return !this.draining && this.#lease.holds() && this.#routes.includes(route) && this.#free > 0;
+  /** Is there room, and a right, to drive this run here from its start on? Not one that is driven: a child whose start is repeated by its parent. */
+  accepts({ route, runId }: NewRun): boolean {
+    return !this.draining && this.#lease.holds() && this.#routes.includes(route) && this.#free > 0 && !this.drives(runId);
   }
 
   claimFor(): ClaimFor | null {

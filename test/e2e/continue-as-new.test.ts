@@ -153,4 +153,24 @@ onEveryBackend("workflow retry", (lab) => {
     await expect(lab.time.run(engine.execute(wf, false))).rejects.toMatchObject({ code: "run_failed" });
     expect(attempts).toBe(3);
   });
+
+  it("does not begin again what was cancelled, whatever it failed of", async () => {
+    const wf = workflow(
+      "w",
+      async (ctx) => {
+        await ctx.sleep("1 hour").catch(() => {
+          throw new Error("cleaning up failed");
+        });
+      },
+      { retry: { attempts: 3, backoff: 10 } },
+    );
+    const engine = await lab.launch({ workflows: [wf] });
+    const handle = await engine.start(wf, undefined, { id: "a" });
+    await lab.waits(handle, "timer");
+    await handle.cancel();
+    await expect(lab.time.run(handle.result())).rejects.toMatchObject({ code: "run_failed" });
+    const statuses = [];
+    for await (const info of engine.list()) statuses.push(info.status);
+    expect(statuses).toEqual(["failed"]);
+  });
 });
