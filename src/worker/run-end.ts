@@ -1,7 +1,7 @@
 /** How a run ends: decided as data. */
 import type { AnyWorkflow } from "../api/definition-types.js";
 import type { NextState } from "../backend/operations.js";
-import type { EndedStatus, NewRun } from "../backend/records.js";
+import type { NewRun, RunStatus } from "../backend/records.js";
 import type { TerminalEnvelope } from "../core/events.js";
 import { mergeRetry, nextRetry, planRetry } from "../core/retry.js";
 import type { TurnState } from "../core/turn-result.js";
@@ -109,7 +109,7 @@ const ended = (
 ): RunEnd => ({ envelope: { kind }, last, next: { state: "ended", status } });
 
 /** What whoever waits for the result of a run is thrown. */
-export function endError(status: Exclude<EndedStatus, "completed" | "continued"> | string, id: string, cause: unknown): Error {
+export function endError(status: RunStatus, id: string, cause: unknown): Error {
   switch (status) {
     case "failed":
       return new RunFailedError(`Run "${id}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, {

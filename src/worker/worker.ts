@@ -154,10 +154,16 @@ export class Worker implements DriverHost, LocalWorker {
       },
       onSettled: () => this.#checkQuiet(),
     });
-    this.#housekeeper = new Housekeeper({
+    this.#housekeeper = this.#createHousekeeper();
+  }
+
+  #createHousekeeper(): Housekeeper {
+    const { store, runtime } = this;
+    const { logger, settings } = this.#options;
+    return new Housekeeper({
       store,
       runtime,
-      logger: options.logger,
+      logger,
       recoverMs: settings.recoverMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),

@@ -67,7 +67,12 @@ const asker =
       connection.query({ sql, rowsAsArray: true }, (error, result) => {
         if (error === null || error === undefined) resolve(answerOf(result));
         // The driver's own refusals have no code, and all of them mean that the connection is gone.
-        else reject((error as { readonly code?: string }).code === undefined ? new ConnectionLost(String(error)) : error);
+        else
+          reject(
+            (error as { readonly code?: string }).code === undefined
+              ? new ConnectionLost(error instanceof Error ? error.message : "the driver refused")
+              : error,
+          );
       });
     });
 
