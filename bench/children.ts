@@ -63,10 +63,9 @@ export function openPost(channel: Channel, goneEvent: "exit" | "disconnect"): Po
   };
 }
 
-/** Starts `process.js` with these JSON-able arguments. Its output goes to our standard error. */
-export function spawnProcess(args: unknown, nodeOptions: readonly string[]): Child {
-  const entry = fileURLToPath(new URL("./process.js", import.meta.url));
-  const child = fork(entry, [JSON.stringify(args)], { execArgv: [...nodeOptions], stdio: ["ignore", 2, 2, "ipc"] });
+/** Starts this file with these JSON-able arguments. Its output goes to our standard error. */
+export function spawnProcess(entry: URL, args: unknown, nodeOptions: readonly string[]): Child {
+  const child = fork(fileURLToPath(entry), [JSON.stringify(args)], { execArgv: [...nodeOptions], stdio: ["ignore", 2, 2, "ipc"] });
   const channel: Channel = {
     on: (event, listener) => child.on(event, listener),
     send: (message, callback) => void child.send(message, callback),

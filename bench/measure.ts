@@ -1,3 +1,5 @@
+import { serverCpuSoFarMs } from "./server-cpu.js";
+
 /** Milliseconds on the machine's monotonic clock, which all its processes share: stamps of two processes may be subtracted. */
 export const stampMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
@@ -19,16 +21,30 @@ export interface Span {
   readonly wallMs: number;
   /** User and system time of this process, all its threads. */
   readonly cpuMs: number;
+  /** The same of the database server, where there is one that can be asked. */
+  readonly serverCpuMs: number | undefined;
 }
 
 /** Starts a stop-watch for wall and CPU time. */
-export function stopwatch(): () => Span {
+export function stopwatch(serverPid?: number): () => Span {
+  const serverBefore = serverPid === undefined ? 0 : serverCpuSoFarMs(serverPid);
   const startMs = stampMs();
   const before = process.cpuUsage();
   return () => {
     const { user, system } = process.cpuUsage(before);
-    return { wallMs: stampMs() - startMs, cpuMs: (user + system) / 1000 };
+    const wallMs = stampMs() - startMs;
+    return {
+      wallMs,
+      cpuMs: (user + system) / 1000,
+      serverCpuMs: serverPid === undefined ? undefined : serverCpuSoFarMs(serverPid) - serverBefore,
+    };
   };
+}
+
+/** CPU for a thousand of whatever was done `count` times in it. */
+export function cpuPer1000({ cpuMs, serverCpuMs }: Span, count: number): Readonly<Record<string, number>> {
+  const per1000 = (ms: number): number => (ms / count) * 1000;
+  return { nodeCpuMsPer1000: per1000(cpuMs), ...(serverCpuMs !== undefined && { serverCpuMsPer1000: per1000(serverCpuMs) }) };
 }
 
 /** Runs `work` for 0 … total - 1 with at most `width` at once, and gives the time each took. */
@@ -44,6 +60,26 @@ export async function inFlight(total: number, width: number, work: (index: numbe
     }
   };
   await Promise.all(Array.from({ length: Math.min(width, total) }, lane));
+  return latencies;
+}
+
+/** Runs `work` with `width` at once for this long, each lane at least once; what has begun is waited for. Gives the time each took. */
+export async function inFlightFor(
+  durationMs: number,
+  width: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<readonly number[]> {
+  const latencies: number[] = [];
+  const endMs = stampMs() + durationMs;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    do {
+      const startMs = stampMs();
+      await work(next++);
+      latencies.push(stampMs() - startMs);
+    } while (stampMs() < endMs);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
   return latencies;
 }
 

@@ -1,11 +1,9 @@
 import { parseArgs } from "node:util";
-
-export const backendKinds = ["sqlite", "memory"] as const;
-export type BackendKind = (typeof backendKinds)[number];
+import { backendNames, type BackendName } from "./sites.js";
 
 export interface Options {
-  /** One kind, or all of them. */
-  readonly backends: readonly BackendKind[];
+  /** Empty for all that can be had. */
+  readonly backends: readonly BackendName[];
   /** Names of workloads; empty for all. */
   readonly workloads: readonly string[];
   readonly quick: boolean;
@@ -21,13 +19,13 @@ export interface Options {
 }
 
 export const usage = `npm run bench -- [options]
-  --backend sqlite|memory   default: sqlite, then memory
+  --backend postgres        ${backendNames.join(", ")}; repeatable, or separated by commas; default: all that can be had
   --workload W2             repeatable, or separated by commas; default: all
   --quick                   everything smaller, under a minute in all
   --sleepers N              how many runs sleep in W4 (default 10000)
   --json                    JSON lines on standard output, progress on standard error
   --strict                  exit code 1 if a goal is missed (default: only if work was lost or failed)
-  --dir FOLDER              where the database files go (default: the system's temporary folder)
+  --dir FOLDER              where the database files go, also those of servers that are started (default: the system's temporary folder)
   --cpu-prof FOLDER         write a CPU profile of each process (those that are killed write none)
 `;
 
@@ -36,7 +34,7 @@ export function parseOptions(argv: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      backend: { type: "string" },
+      backend: { type: "string", multiple: true },
       workload: { type: "string", multiple: true },
       quick: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
@@ -46,14 +44,17 @@ export function parseOptions(argv: readonly string[]): Options {
       "cpu-prof": { type: "string" },
     },
   });
-  const backends = values.backend === undefined ? backendKinds : backendKinds.filter((kind) => kind === values.backend);
-  if (backends.length === 0) throw new Error(`unknown backend "${values.backend}": use ${backendKinds.join(" or ")}`);
+  const backends = listOf(values.backend).map((name) => {
+    const known = backendNames.find((backend) => backend === name);
+    if (known === undefined) throw new Error(`unknown backend "${name}": use ${backendNames.join(" or ")}`);
+    return known;
+  });
   const sleepers = Number(values.sleepers);
   if (!Number.isSafeInteger(sleepers) || sleepers < 1)
     throw new Error(`--sleepers must be a whole number above 0, not "${values.sleepers}"`);
   return {
     backends,
-    workloads: (values.workload ?? []).flatMap((names) => names.split(",")).filter((name) => name !== ""),
+    workloads: listOf(values.workload),
     quick: values.quick,
     json: values.json,
     strict: values.strict,
@@ -62,3 +63,6 @@ export function parseOptions(argv: readonly string[]): Options {
     profileFolder: values["cpu-prof"],
   };
 }
+
+const listOf = (values: readonly string[] = []): readonly string[] =>
+  values.flatMap((names) => names.split(",")).filter((name) => name !== "");

@@ -1,5 +1,5 @@
 import type { Message } from "./children.js";
-import type { BackendKind } from "./options.js";
+import type { Place } from "./sites.js";
 
 /** The argument of a process, as JSON. */
 export interface ProcessArgs {
@@ -11,13 +11,19 @@ export interface ProcessArgs {
 }
 
 export interface Settings {
-  readonly backend: BackendKind;
+  /** The workload's own database. */
+  readonly place: Place;
+  /** The process of its server, if its time can be taken. */
+  readonly serverPid?: number;
   readonly quick: boolean;
   readonly sleepers: number;
   readonly folder: string;
   /** Where CPU profiles go, if they are wanted. */
   readonly profileFolder?: string;
 }
+
+/** What `spawnProcess` starts for workloads and their roles. */
+export const processEntry = new URL("./process.js", import.meta.url);
 
 /** What every process of the benchmark is started with. */
 export const nodeOptions = ({ profileFolder }: Settings): readonly string[] =>

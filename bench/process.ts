@@ -1,22 +1,21 @@
 // The entry of every process that the benchmark starts: a workload itself, or a role of it (a worker, a client).
-import { join } from "node:path";
 import type { Backend } from "perdure";
-import { memory } from "perdure/memory";
-import { sqlite } from "perdure/sqlite";
 import { openPost, spawnProcess, type Message } from "./children.js";
-import { nodeOptions, type ProcessArgs, type Settings } from "./process-args.js";
+import { nodeOptions, processEntry, type ProcessArgs, type Settings } from "./process-args.js";
+import { backendAt } from "./sites.js";
 import type { Bench } from "./workload.js";
 import { findWorkload } from "./workloads/index.js";
 
 function benchOf(workload: string, settings: Settings): Bench {
-  const databaseFile = join(settings.folder, "bench.db");
+  const { place } = settings;
   let inMemory: Backend | undefined;
   return {
     ...settings,
-    databaseFile,
-    openBackend: () => (settings.backend === "memory" ? (inMemory ??= memory()) : sqlite(databaseFile)),
+    backend: place.backend,
+    serverPid: settings.serverPid,
+    openBackend: () => (place.backend === "memory" ? (inMemory ??= backendAt(place)) : backendAt(place)),
     spawn: (role, input = { type: "none" }) =>
-      spawnProcess({ workload, role, input, settings } satisfies ProcessArgs, nodeOptions(settings)),
+      spawnProcess(processEntry, { workload, role, input, settings } satisfies ProcessArgs, nodeOptions(settings)),
   };
 }
 

@@ -1,6 +1,6 @@
 import { judge, type Goal } from "./goals.js";
 import { rounded } from "./measure.js";
-import type { BackendKind } from "./options.js";
+import type { BackendName } from "./sites.js";
 
 export type Figures = Readonly<Record<string, number | string>>;
 
@@ -16,7 +16,7 @@ export interface Measurement {
 /** One line of the output. */
 export interface Line {
   readonly workload: string;
-  readonly backend: BackendKind;
+  readonly backend: BackendName;
   readonly figures: Figures;
   readonly ceiling?: Figures;
   readonly goals?: Readonly<Record<string, Goal>>;
@@ -26,7 +26,7 @@ export interface Line {
 const roundedAll = (figures: Figures): Figures =>
   Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, typeof value === "number" ? rounded(value) : value]));
 
-export function lineOf(workload: string, backend: BackendKind, measurement: Measurement): Line {
+export function lineOf(workload: string, backend: BackendName, measurement: Measurement): Line {
   const goals = judge(workload, backend, measurement.figures);
   const roundedGoals = Object.fromEntries(Object.entries(goals).map(([name, goal]) => [name, { ...goal, value: rounded(goal.value) }]));
   return {
@@ -37,6 +37,14 @@ export function lineOf(workload: string, backend: BackendKind, measurement: Meas
     ...(Object.keys(goals).length > 0 && { goals: roundedGoals }),
     ...(measurement.errors !== undefined && measurement.errors.length > 0 && { errors: measurement.errors }),
   };
+}
+
+/** MariaDB's speed is a matter of PostgreSQL's: adds its share, if both were measured in this run. */
+export function withRatio(workload: string, backend: BackendName, measurement: Measurement, earlier: readonly Line[]): Measurement {
+  const own = measurement.figures["stepsPerSec"];
+  const other = earlier.find((line) => line.workload === workload && line.backend === "postgres")?.figures["stepsPerSec"];
+  if (backend !== "mysql" || typeof own !== "number" || typeof other !== "number") return measurement;
+  return { ...measurement, figures: { ...measurement.figures, shareOfPostgres: own / other } };
 }
 
 export interface Summary {

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSite, type Site } from "./backends.js";
+import { openSite, type Site } from "../bench/sites.js";
 import { judge, type Verdict } from "./judge.js";
 import { parseOptions, usage, type Options } from "./options.js";
 import { lineOf, summaryOf, textOf } from "./summary.js";

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { backendNames, type BackendName } from "./backends.js";
+import { sharedBackends, type BackendName } from "../bench/sites.js";
 
 export interface Options {
   readonly backend: BackendName;
@@ -14,7 +14,7 @@ export interface Options {
 }
 
 export const usage = `npm run failover -- [options]
-  --backend ${backendNames.join("|")}   default: sqlite
+  --backend ${sharedBackends.join("|")}   default: sqlite
   --trials N    how many workers are killed, and how many are stopped (default 5)
   --runs N      how many runs are in flight in each trial (default 200)
   --lease MS    the lease of workers that are stopped (default 2000; those that are killed have the library's default)
@@ -33,8 +33,8 @@ export function parseOptions(argv: readonly string[]): Options {
       json: { type: "boolean", default: false },
     },
   });
-  const backend = backendNames.find((name) => name === values.backend);
-  if (backend === undefined) throw new Error(`unknown backend "${values.backend}": use ${backendNames.join(" or ")}`);
+  const backend = sharedBackends.find((name) => name === values.backend);
+  if (backend === undefined) throw new Error(`unknown backend "${values.backend}": use ${sharedBackends.join(" or ")}`);
   return {
     backend,
     trials: wholeNumber("trials", values.trials, 1, 1000),

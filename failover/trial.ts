@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { connect, workflowRef, type Client, type Handle, type HistoryEvent } from "perdure";
 import { delay, stampMs } from "../bench/measure.js";
-import { backendAt, type Site } from "./backends.js";
+import { backendAt, type Site } from "../bench/sites.js";
 import { readEffectLog, type EffectReader } from "./effect-log.js";
 import type { Evidence } from "./evidence.js";
 import { idOf, type TenStepsResult, type tenSteps } from "./ten-steps.js";

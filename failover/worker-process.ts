@@ -1,7 +1,7 @@
 // One of the two workers of a trial: launches, says so, and works until it is told to stop, killed, or left alone.
 import { launch } from "perdure";
 import { openPost } from "../bench/children.js";
-import { backendAt } from "./backends.js";
+import { backendAt } from "../bench/sites.js";
 import { openEffectLog } from "./effect-log.js";
 import { idOf, tenSteps } from "./ten-steps.js";
 import type { Begin, WorkerSettings } from "./workers.js";

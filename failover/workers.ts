@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { openPost, type Channel, type Message, type Post } from "../bench/children.js";
-import type { Place } from "./backends.js";
+import type { Place } from "../bench/sites.js";
 
 /** What a worker process is started with. */
 export interface WorkerSettings {

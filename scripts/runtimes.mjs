@@ -2,9 +2,9 @@
 //
 // The runtimes are packages, installed on demand into .perdure/runtimes (some 800 MB for all): as dev dependencies everybody would pay for them.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, root } from "./build.mjs";
+import { installPackages } from "./install-packages.mjs";
 
 const folder = join(root, ".perdure", "runtimes");
 
@@ -52,19 +52,9 @@ function late(scenario, code, output) {
 
 /** @param {Runtime} runtime @returns {string} */
 function install({ name, package: packageName, version }) {
-  if (packageName === undefined) return process.execPath;
+  if (packageName === undefined || version === undefined) return process.execPath;
   const prefix = join(folder, name);
-  const manifest = join(prefix, "node_modules", packageName, "package.json");
-  if (!existsSync(manifest) || /** @type {{ version: string }} */ (JSON.parse(readFileSync(manifest, "utf8"))).version !== version) {
-    process.stdout.write(`installing ${packageName}@${version}\n`);
-    mkdirSync(prefix, { recursive: true });
-    writeFileSync(join(prefix, "package.json"), '{ "private": true }\n');
-    const npm = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--no-save", "--loglevel=error", `${packageName}@${version}`], {
-      cwd: prefix,
-      stdio: ["ignore", "inherit", "inherit"],
-    });
-    if (npm.status !== 0) throw new Error(`${packageName}@${version} could not be installed`);
-  }
+  installPackages(prefix, { [packageName]: version }, { say: (text) => void process.stdout.write(`${text}\n`) });
   return join(prefix, "node_modules", ".bin", packageName);
 }
 

@@ -1,6 +1,7 @@
 import { activity, connect, launch, workflow } from "perdure";
 import type { Message } from "../children.js";
 import { inFlight, stopwatch } from "../measure.js";
+import { sharedBackends } from "../sites.js";
 import { stepResult } from "../values.js";
 import type { Role, Workload } from "../workload.js";
 
@@ -28,7 +29,7 @@ interface Usage extends Message {
 export const activityQueue: Workload = {
   name: "W8",
   title: "queued activities, two workers",
-  backends: ["sqlite"],
+  backends: sharedBackends,
   async run(bench) {
     const runCount = bench.quick ? 40 : 200;
     const workers = [bench.spawn("worker"), bench.spawn("worker")];
@@ -41,9 +42,9 @@ export const activityQueue: Workload = {
     };
     await inFlight(20, 20, execute);
     for (const each of workers) each.tell({ type: "reset" });
-    const elapsed = stopwatch();
+    const elapsed = stopwatch(bench.serverPid);
     await inFlight(runCount, 20, execute);
-    const { wallMs } = elapsed();
+    const { wallMs, serverCpuMs } = elapsed();
     for (const each of workers) each.tell({ type: "report" });
     const usages = await Promise.all(workers.map((each) => each.hear<Usage>("usage")));
     await client.close();
@@ -56,6 +57,7 @@ export const activityQueue: Workload = {
         activities: total,
         activitiesPerSec: (total / wallMs) * 1000,
         workersCpuMsPer1000: (usages.reduce((sum, usage) => sum + usage.cpuMs, 0) / total) * 1000,
+        ...(serverCpuMs !== undefined && { serverCpuMsPer1000: (serverCpuMs / total) * 1000 }),
         smallestShare: Math.min(...done) / ran,
         ranTwice: Math.max(0, ran - total),
       },

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { launch } from "perdure";
 import { delay, median, stampMs } from "../measure.js";
+import { sharedBackends } from "../sites.js";
 import type { Bench, Role, Workload } from "../workload.js";
 import { doubledSteps, openEffectLog, readEffects } from "./effect-log.js";
 import { onSlowStep, slowStepCount, slowSteps } from "./slow-steps.js";
@@ -12,7 +13,7 @@ const ids = Array.from({ length: runCount }, (_, index) => `run-${index}`);
 export const crash: Workload = {
   name: "W7",
   title: "500 runs in flight, kill -9, restarted at once",
-  backends: ["sqlite"],
+  backends: sharedBackends,
   async run(bench) {
     const trials: Trial[] = [];
     for (let round = 0; round < (bench.quick ? 1 : 3); round++) trials.push(await trial(bench, `round${round}`));

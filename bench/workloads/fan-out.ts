@@ -1,5 +1,6 @@
 import { launch, workflow } from "perdure";
 import { inFlight, median, percentile } from "../measure.js";
+import { backendNames } from "../sites.js";
 import { stepResult } from "../values.js";
 import type { Workload } from "../workload.js";
 
@@ -12,7 +13,7 @@ const fan = workflow("fan-out", async (ctx, width: number) => {
 export const fanOut: Workload = {
   name: "W3",
   title: "a fan-out of 100 and of 1,000 parallel steps",
-  backends: ["sqlite", "memory"],
+  backends: backendNames,
   async run(bench) {
     const engine = await launch({ backend: bench.openBackend(), workflows: [fan] });
     const measure = async (width: number, times: number): Promise<readonly number[]> =>

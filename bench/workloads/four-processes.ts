@@ -2,6 +2,7 @@ import { connect, launch, workflow, type Backend } from "perdure";
 import type { Child, Message } from "../children.js";
 import { inFlight, stopwatch } from "../measure.js";
 import type { Figures } from "../report.js";
+import { sharedBackends } from "../sites.js";
 import { watchStalls, type Stalls } from "../stall-probe.js";
 import { stepResult } from "../values.js";
 import type { Role, Workload } from "../workload.js";
@@ -37,11 +38,11 @@ interface Progress extends Message {
   readonly done: number;
 }
 
-/** Two workers and two clients, each a process, on one file. */
+/** Two workers and two clients, each a process, on one database. */
 export const fourProcesses: Workload = {
   name: "four-processes",
-  title: "two workers and two clients in four processes on one file, 10,000 starts",
-  backends: ["sqlite"],
+  title: "two workers and two clients in four processes on one database, 10,000 starts",
+  backends: sharedBackends,
   async run(bench) {
     const starts = bench.quick ? 1_000 : 5_000;
     const workers = [bench.spawn("worker"), bench.spawn("worker")];

@@ -9,6 +9,7 @@ import { messages } from "./messages.js";
 import { sleepers } from "./sleepers.js";
 import { takeover } from "./takeover.js";
 import { tenSteps } from "./ten-steps.js";
+import { timers } from "./timers.js";
 
 /** In the order in which they run. */
 export const workloads: readonly Workload[] = [
@@ -21,6 +22,7 @@ export const workloads: readonly Workload[] = [
   crash,
   takeover,
   activityQueue,
+  timers,
   fourProcesses,
 ];
 

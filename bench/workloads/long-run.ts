@@ -2,6 +2,7 @@ import { launch, message, workflow, type Engine } from "perdure";
 import type { Message as Note } from "../children.js";
 import { delay, median, percentile, stampMs } from "../measure.js";
 import type { Figures } from "../report.js";
+import { backendNames } from "../sites.js";
 import { stepResult } from "../values.js";
 import type { Bench, Role, Workload } from "../workload.js";
 
@@ -36,7 +37,7 @@ const longThenWaiting = workflow("long-then-waiting", async (ctx, stepCount: num
 export const longRun: Workload = {
   name: "W5",
   title: "one run of 5,000 sequential steps: flat cost, replay, recovery",
-  backends: ["sqlite", "memory"],
+  backends: backendNames,
   async run(bench) {
     const stepCount = 5_000;
     const flat = await measureFlatness(bench, stepCount);

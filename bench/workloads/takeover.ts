@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { connect, launch, type Client, type Handle } from "perdure";
 import { delay, median, percentile, stampMs } from "../measure.js";
+import { sharedBackends } from "../sites.js";
 import type { Bench, Role, Workload } from "../workload.js";
 import { doubledSteps, openEffectLog, readEffects, type Effect } from "./effect-log.js";
 import { onSlowStep, slowStepCount, slowSteps } from "./slow-steps.js";
@@ -11,7 +12,7 @@ const runCount = 500;
 export const takeover: Workload = {
   name: "W7b",
   title: "two workers, one killed and not restarted",
-  backends: ["sqlite"],
+  backends: sharedBackends,
   async run(bench) {
     const takeovers: number[] = [];
     const outcomes: Outcome[] = [];

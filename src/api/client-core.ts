@@ -178,7 +178,7 @@ export class ClientCore {
       throw new PerdureError("invalid_argument", "The reason of terminate must be a string.");
     const termination = await terminationOf(this.#options.codec, await this.reads.workflowIdOf(target, id), reason);
     let unknown = false;
-    const { status } = await this.#persist(async () => {
+    const outcome = await this.#persist(async () => {
       try {
         return await this.#options.commits.submit({ type: "terminate", target, termination });
       } catch (error) {
@@ -187,8 +187,9 @@ export class ClientCore {
       }
     });
     // An earlier attempt without an answer may have been it.
-    if (status === "terminated" || unknown) return;
-    if (status === "not_found") throw notFound(id);
+    if (outcome.status === "terminated") return this.#options.worker?.drop(outcome.key);
+    if (unknown) return;
+    if (outcome.status === "not_found") throw notFound(id);
     throw notRunning(id);
   }
 

@@ -109,7 +109,8 @@ export class ResultWaiters {
     const nowMs = this.#runtime.monotonicMs();
     if (everybody) {
       this.#lookedMs = nowMs;
-      this.#restUntilMs = nowMs + restFactor * (nowMs - startMs);
+      // An outage that held this look up is no reason to rest.
+      this.#restUntilMs = nowMs + Math.min(this.#intervalMs, restFactor * (nowMs - startMs));
     }
     if (this.#waiters.size === 0) this.#poller.stop();
     return this.#hinted ? Math.max(1, this.#restUntilMs - nowMs) : null;

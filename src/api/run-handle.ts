@@ -29,24 +29,30 @@ export class RunHandleImpl<R> implements Handle<R> {
     const givenUp = this.#giveUp(wait);
     try {
       for (let target = endOf(this.#target); ;) {
-        const { end, stop } = this.#core.waitForEnd(target);
-        try {
-          const ended = await (givenUp === undefined ? end : Promise.race([end, givenUp.promise]));
-          if (ended === "timeout") {
-            if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
-            throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
-              details: { id: this.id },
-            });
-          }
-          if (ended.status !== "continued") return (await this.#resultOf(ended, ended.status)) as R;
-          target = this.#followed(ended);
-        } finally {
-          stop();
-        }
+        const ended = await this.#waitFor(target, givenUp?.promise);
+        if (ended === "timeout") return this.#late(wait);
+        if (ended.status !== "continued") return (await this.#resultOf(ended, ended.status)) as R;
+        target = this.#followed(ended);
       }
     } finally {
       givenUp?.cancel();
     }
+  }
+
+  async #waitFor(target: EndTarget, givenUp: Promise<"timeout"> | undefined): Promise<RunEnd | "timeout"> {
+    const { end, stop } = this.#core.waitForEnd(target);
+    try {
+      return await (givenUp === undefined ? end : Promise.race([end, givenUp]));
+    } finally {
+      stop();
+    }
+  }
+
+  #late<O>(wait: ResultWait<O>): O {
+    if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
+    throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
+      details: { id: this.id },
+    });
   }
 
   describe(): Promise<RunInfo> {

@@ -151,9 +151,9 @@ function readableOf<C>(entries: AsyncGenerator<StreamEntry<C>>): ReadableStream<
   return new ReadableStream<C>({
     async pull(controller) {
       for (;;) {
-        const { done, value } = await entries.next();
-        if (done === true) return controller.close();
-        if (value.kind === "chunk") return controller.enqueue(value.value);
+        const next: IteratorResult<StreamEntry<C>, void> = await entries.next();
+        if (next.done === true) return controller.close();
+        if (next.value.kind === "chunk") return controller.enqueue(next.value.value);
       }
     },
     async cancel() {

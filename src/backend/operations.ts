@@ -206,7 +206,7 @@ export interface TouchTaskOperation {
 
 export type TouchTaskOutcome = { readonly status: "touched"; readonly cancelRequested: boolean } | { readonly status: "gone" };
 
-/** Appends to streams of a run's chain on behalf of a body: conditional on the run, or the task, being owned at this epoch. */
+/** Appends to streams of a run's chain on behalf of a body: conditional on the run, or the task, being owned at this epoch, and on its run being open. */
 export interface AppendOperation {
   readonly type: "append";
   readonly on: { readonly run: RunKey; readonly epoch: number } | { readonly task: TaskKey; readonly epoch: number };

@@ -170,7 +170,7 @@ export class RunContext implements WorkflowContext {
     if (typeof handler !== "function")
       throw new PerdureError("invalid_argument", `ctx.on takes a function as its second argument, not ${kindOf(handler)}.`);
     checkOptions(options, "ctx.on", ["validate"]);
-    if (this.#machine.admits("called ctx.on")) this.#machine.updates.set(update.name, { handle: handler, validate: options?.validate });
+    this.#machine.answerUpdates(update.name, { handle: handler, validate: options?.validate });
   }
 
   publish<V>(state: State<V>, value: NoInfer<V>): void {

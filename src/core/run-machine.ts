@@ -12,6 +12,7 @@
  */
 import { CancelledError, isPerdureError, PerdureError, TimeoutError } from "../errors.js";
 import type { Command } from "./commands.js";
+import { CommandLog } from "./command-log.js";
 import { recordOf } from "./commands.js";
 import { compensate, type Compensation } from "./compensation.js";
 import { endless, foreignAwait, mismatch, unhandled, type Divergence } from "./determinism.js";
@@ -25,7 +26,7 @@ import { Scope } from "./scope.js";
 import { SeededRandom } from "./seeded-random.js";
 import { RunContext } from "./run-context.js";
 import { noOutput, OutputCollector, type TurnOutput, type TurnResult, type TurnState, type UpdateAnswer } from "./turn-result.js";
-import { UpdateHandlers } from "./update-handlers.js";
+import { UpdateHandlers, type UpdateHandler } from "./update-handlers.js";
 
 /** Code that asks so often within one turn for what a cancel refuses does it in a loop that would never let go of the process. */
 const refusalsMax = 1000;
@@ -52,11 +53,8 @@ export class RunMachine {
   seq = 0;
   readonly #options: MachineOptions;
   readonly #root = new Scope(undefined, false);
-  #commandCount = 0;
+  readonly #log = new CommandLog();
   #inTurn = false;
-  #recorded: readonly CommandRecord[] | undefined;
-  #recordedIndex = 0;
-  #commands: Command[] = [];
   #withdrawn: Command[] | undefined;
   #cancelled: Command[] | undefined;
   #output: OutputCollector | undefined;
@@ -66,9 +64,10 @@ export class RunMachine {
   #refusals = 0;
   #cancelError: Error | undefined;
   #continuation: { readonly input: string; readonly version: string | undefined } | undefined;
-  readonly #compensations: Compensation[] = [];
-  readonly #patches = new Patches();
-  readonly updates = new UpdateHandlers();
+  #compensations: Compensation[] | undefined;
+  #patches: Patches | undefined;
+  /** Made when the code registers one: most workflows never do. */
+  updates: UpdateHandlers | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -79,7 +78,7 @@ export class RunMachine {
 
   /** Is this a turn whose commands are already in the history? */
   get replaying(): boolean {
-    return this.#recorded !== undefined;
+    return this.#log.replaying;
   }
 
   /** Has the code been cancelled as a whole? */
@@ -99,7 +98,7 @@ export class RunMachine {
 
   /** Asks the validator of an update, outside of any turn; throws what it throws. */
   validate(name: string, value: unknown): void {
-    this.#asCode(() => this.updates.validate(name, value));
+    this.#asCode(() => this.updates?.validate(name, value));
   }
 
   /** Delivers the event of line `seq`. `recorded`: the commands that the history has for this turn, undefined when it is new. */
@@ -107,9 +106,7 @@ export class RunMachine {
     this.#inTurn = true;
     this.seq = seq;
     this.nowMs = event.at;
-    this.#recorded = recorded;
-    this.#recordedIndex = 0;
-    this.#commands = [];
+    this.#log.begin(recorded);
     this.#withdrawn = undefined;
     this.#cancelled = undefined;
     this.#output = undefined;
@@ -152,7 +149,7 @@ export class RunMachine {
     this.#inTurn = false;
     const { logs, published, chunks, attributes, answers } = this.#output ?? noOutput;
     return {
-      commands: this.#commands,
+      commands: this.#log.commands,
       withdrawn: this.#withdrawn ?? noCommands,
       cancelled: this.#cancelled ?? noCommands,
       logs,
@@ -179,10 +176,9 @@ export class RunMachine {
 
   // What the context calls. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The number that the next command will have. Marks of patches that the code does not ask about any more come before it, and are passed over. */
+  /** The number that the next command will have. */
   nextNumber(): number {
-    this.#passPatches();
-    return this.#commandCount + 1;
+    return this.#log.nextNumber();
   }
 
   headersFor(kind: "activity" | "child", name: string): Readonly<Record<string, string>> | undefined {
@@ -288,7 +284,11 @@ export class RunMachine {
 
   /** Registers what undoes something, should the run fail. */
   onFailure(compensation: Compensation): void {
-    if (this.admits("called ctx.compensate")) this.#compensations.push(compensation);
+    if (this.admits("called ctx.compensate")) (this.#compensations ??= []).push(compensation);
+  }
+
+  answerUpdates(name: string, handler: UpdateHandler): void {
+    if (this.admits("called ctx.on")) (this.updates ??= new UpdateHandlers()).set(name, handler);
   }
 
   /** When the code returns, another run of the chain begins with this input. */
@@ -299,13 +299,7 @@ export class RunMachine {
   /** Did the run pass this place with its newer code, or does it now? The same answer for the rest of the run. */
   patched(id: string): boolean {
     if (!this.admits("called ctx.patched")) return false;
-    return this.#patches.decide(id, () => {
-      if (this.#recorded !== undefined) {
-        const next = this.#recorded[this.#recordedIndex];
-        if (next?.[0] !== "patch" || next[1] !== id) return false;
-      }
-      return this.#enter({ kind: "patch", number: this.#commandCount + 1, name: id, dueAt: null });
-    });
+    return (this.#patches ??= new Patches()).decide(id, () => this.#log.enterPatch(id));
   }
 
   // Internals. ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -335,9 +329,13 @@ export class RunMachine {
   }
 
   #failed(error: unknown): void {
-    if (this.#compensations.length === 0) return this.#settle(true, error);
-    const ctx = new RunContext(this, new Scope(this.#root, true));
-    void compensate(ctx, this.#compensations).then(() => this.#settle(true, error));
+    if (this.#compensations === undefined) this.#settle(true, error);
+    else void this.#undo(this.#compensations, error);
+  }
+
+  async #undo(compensations: readonly Compensation[], error: unknown): Promise<void> {
+    await compensate(new RunContext(this, new Scope(this.#root, true)), compensations);
+    this.#settle(true, error);
   }
 
   #started(number: number): void {
@@ -349,27 +347,17 @@ export class RunMachine {
 
   #answer(name: string, id: string, value: unknown): void {
     this.#asCode(() => {
-      const settled = this.updates.run(name, value);
-      if (settled === undefined) return this.freeze(unhandled(name, this.seq));
-      const encoded = (result: unknown): string => this.#options.encode(result, `the answer of update "${name}"`);
-      settled.then(
-        (result) => this.#answered(id, () => ({ id, status: "completed", text: encoded(result) })),
-        (error: unknown) => this.#answered(id, () => ({ id, status: "failed", text: this.#options.encodeError(error) })),
-      );
+      const answer = this.updates?.answer(name, id, value, this.#options);
+      if (answer === undefined) this.freeze(unhandled(name, this.seq));
+      else void answer.then((settled) => this.#answered(settled));
     });
   }
 
-  #answered(id: string, answer: () => UpdateAnswer): void {
+  #answered(answer: UpdateAnswer): void {
     if (!this.#inTurn) return this.freeze(foreignAwait("answered an update", undefined));
-    this.updates.busy--;
+    if (this.updates !== undefined) this.updates.busy--;
     if (this.replaying || this.#divergence !== undefined) return;
-    let text: UpdateAnswer;
-    try {
-      text = answer();
-    } catch (error) {
-      text = { id, status: "failed", text: this.#options.encodeError(error) };
-    }
-    (this.#output ??= new OutputCollector()).add("answers", text);
+    (this.#output ??= new OutputCollector()).add("answers", answer);
   }
 
   #fireListeners(scopes: readonly Scope[]): void {
@@ -386,28 +374,13 @@ export class RunMachine {
 
   /** Compares a command with the history, then takes its number. */
   #enter(command: Command): boolean {
-    if (this.#recorded !== undefined) {
-      const recorded = this.#recorded[this.#recordedIndex];
-      if (recorded === undefined || recorded[0] !== command.kind || recorded[1] !== command.name) {
-        this.freeze(
-          mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }),
-        );
-        return false;
-      }
-      this.#recordedIndex++;
+    if (this.#log.enter(command)) {
+      if (command.kind === "child") this.hadChildren = true;
+      return true;
     }
-    this.#commandCount++;
-    this.#commands.push(command);
-    if (command.kind === "child") this.hadChildren = true;
-    return true;
-  }
-
-  /** Marks of patches that the code does not ask about any more: it has the newer branch only. */
-  #passPatches(): void {
-    while (this.#recorded?.[this.#recordedIndex]?.[0] === "patch") {
-      this.#recordedIndex++;
-      this.#commandCount++;
-    }
+    const { recorded } = this.#log;
+    this.freeze(mismatch({ number: command.number, seq: this.seq, recorded, actual: recordOf(command), stack: new Error("here").stack }));
+    return false;
   }
 
   #take(number: number, kind: TurnEvent["kind"]): Pending | undefined {
@@ -490,15 +463,14 @@ export class RunMachine {
   }
 
   #checkTurn(more: boolean): void {
-    this.#passPatches();
-    const recorded = this.#recorded?.[this.#recordedIndex];
+    const recorded = this.#log.unasked();
     if (recorded !== undefined) {
-      this.freeze(mismatch({ number: this.#commandCount + 1, seq: this.seq, recorded, actual: undefined, stack: undefined }));
+      this.freeze(mismatch({ number: this.nextNumber(), seq: this.seq, recorded, actual: undefined, stack: undefined }));
     } else if (!more) this.#checkStall();
   }
 
   #checkStall(): void {
-    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened && this.updates.size === 0)
+    if (this.#outcome === undefined && this.pending.size === 0 && !this.#root.listened && this.updates === undefined)
       this.freeze(foreignAwait("went on waiting", undefined));
   }
 
@@ -508,7 +480,7 @@ export class RunMachine {
     const { threw, value } = this.#outcome;
     if (threw) return { state: this.#isCancellation(value) ? "cancelled" : "failed", error: value };
     // What was accepted is answered first.
-    if (this.updates.busy > 0) return waiting;
+    if (this.updates !== undefined && this.updates.busy > 0) return waiting;
     if (this.#continuation !== undefined) {
       const cancelled = this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled");
       return cancelled ? { state: "cancelled", error: this.#cancelError } : { state: "continued", ...this.#continuation };

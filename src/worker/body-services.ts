@@ -72,7 +72,7 @@ export class BodyServices {
         `Activity "${call.name}" is to run where the workflow does, and this process has not registered it. Give it to launch there, or leave out \`local\`.`,
       );
     }
-    const input = (await parseInput(definition.input, call.input, `The input of activity "${call.name}"`)) as unknown;
+    const input = await parseInput(definition.input, call.input, `The input of activity "${call.name}"`);
     return interceptors.activity({ ...call, input }, definition.run);
   }
 }

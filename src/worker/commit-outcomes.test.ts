@@ -68,6 +68,38 @@ describe("a commit that is tried again", () => {
   );
 });
 
+describe("a commit that would give a run up", () => {
+  it("is not made again and again while the mail that stands against it is being read", async () => {
+    const [work, mail] = [gate(), gate()];
+    const faults: Faults = {};
+    const wf = workflow("w", async (ctx) => {
+      await ctx.step("work", () => work.opened);
+      return ctx.receive(hello);
+    });
+    const { time, engine, other } = await openFaulty({ workflows: [wf], faults });
+    const handle = await engine.start(wf, undefined, { id: "1" });
+    await sendFrom(other, "1", "hello", "you");
+    let [readings, commits] = [0, 0];
+    faults.loadInboxes = async (next) => {
+      readings += 1;
+      await mail.opened;
+      return next();
+    };
+    await time.until(() => readings > 0);
+    faults.apply = async (next) => {
+      commits += 1;
+      // Enough to see it: without an end, nothing else would be seen.
+      if (commits > 10) mail.open();
+      return next();
+    };
+    work.open();
+    await time.advance(100);
+    expect({ readings, commits }).toEqual({ readings: 1, commits: 1 });
+    mail.open();
+    expect(await time.run(handle.result({ timeout: "1 minute" }))).toBe("you");
+  });
+});
+
 describe("a commit without an answer", () => {
   async function loseReply(what: "committed" | "not committed" | "somebody else's") {
     const faults: Faults = {};

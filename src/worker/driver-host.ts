@@ -7,7 +7,8 @@ import type { Runtime } from "../platform/runtime.js";
 import type { BodyServices } from "./body-services.js";
 import type { GroupCommit } from "./group-commit.js";
 import type { Arrival, Mail } from "./next-event.js";
-import type { DriverEnd, RunDriver } from "./run-driver.js";
+import type { DriverEnd } from "./driver-options.js";
+import type { RunDriver } from "./run-driver.js";
 import type { Body } from "./step-runner.js";
 
 /** What a driver needs of the worker that it is part of. */

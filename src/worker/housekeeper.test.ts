@@ -4,10 +4,11 @@ import type { Store } from "../backend/backend.js";
 import { Housekeeper } from "./housekeeper.js";
 
 /** A housekeeper whose store and worker hold what `world` says. */
-function open(world: { runs: number[]; tasks: number[]; known: Set<number>; running: Set<number> }) {
+function open(world: { runs: number[]; tasks: number[]; known: Set<number>; running: Set<number>; driven?: number[] }) {
   const time = virtualTime();
   const released: { readonly runs: readonly number[]; readonly tasks: readonly number[] }[] = [];
   const withdrawn: number[] = [];
+  const lost: number[] = [];
   const mail: [number, number][] = [];
   let dead = 0;
   const store = {
@@ -32,6 +33,8 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     recoverMs: 400,
     worker: () => 1,
     knowsRun: (key) => world.known.has(key),
+    drivenRuns: () => world.driven ?? [],
+    onLost: (key) => lost.push(key),
     runningTasks: () => world.running,
     onMail: (key, count) => mail.push([key, count]),
     onCancelled: () => undefined,
@@ -40,7 +43,7 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     onTrouble: quiet,
   });
   housekeeper.start();
-  return { time, housekeeper, released, withdrawn, mail, kill: (count: number) => (dead = count), works: () => work };
+  return { time, housekeeper, released, withdrawn, lost, mail, kill: (count: number) => (dead = count), works: () => work };
 }
 
 it("gives back what the store says it owns and nobody here knows of, once that has been so twice in a row", async () => {
@@ -99,4 +102,13 @@ it("has work looked for after a peer's death, and does nothing any more once it 
   kill(1);
   await time.advance(5000);
   expect(works()).toBe(before);
+});
+
+it("says which driven runs the store gives to nobody here, once that has been so twice in a row", async () => {
+  const world = { runs: [1], tasks: [], known: new Set([1, 2]), running: new Set<number>(), driven: [1, 2] };
+  const { time, lost } = open(world);
+  await time.advance(1100);
+  expect(lost).toEqual([]);
+  await time.advance(1100);
+  expect(lost).toEqual([2]);
 });

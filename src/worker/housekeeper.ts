@@ -11,6 +11,10 @@ export interface HousekeeperOptions {
   readonly recoverMs: number;
   readonly worker: () => WorkerKey | undefined;
   readonly knowsRun: (key: RunKey) => boolean;
+  /** Those that are driven here. */
+  readonly drivenRuns: () => Iterable<RunKey>;
+  /** A run that is driven here is not this worker's any more: it was ended by force, or somebody has taken it. */
+  readonly onLost: (key: RunKey) => void;
   readonly runningTasks: () => Iterable<TaskKey>;
   /** The inbox of a run of this worker holds this much. */
   readonly onMail: (key: RunKey, inboxCount: number) => void;
@@ -37,6 +41,8 @@ interface Owned {
 export class Housekeeper {
   readonly #options: HousekeeperOptions;
   readonly #timers = new Map<string, TimerHandle>();
+  /** Runs that were driven here, and not owned, when it was last looked. */
+  #missing: ReadonlySet<RunKey> = new Set();
   #strays: { readonly runs: ReadonlySet<RunKey>; readonly tasks: ReadonlySet<TaskKey> } = { runs: new Set(), tasks: new Set() };
   #inspectedAtMs = -Infinity;
   #hinted = false;
@@ -109,9 +115,15 @@ export class Housekeeper {
 
   /** The same, and gives back what was claimed by a call whose answer was lost. */
   async #tidy(): Promise<void> {
-    const { store, knowsRun, runningTasks } = this.#options;
+    const { store, knowsRun, runningTasks, drivenRuns, onLost } = this.#options;
+    const driven = [...drivenRuns()];
     const owned = await this.#inspect();
     if (owned === undefined) return;
+    const held = new Set(owned.runs);
+    const missing = driven.filter((key) => !held.has(key));
+    // Twice in a row: one that was just given up is about to be forgotten anyhow.
+    for (const key of missing) if (this.#missing.has(key)) onLost(key);
+    this.#missing = new Set(missing);
     const running = new Set(runningTasks());
     const strayRuns = owned.runs.filter((key) => !knowsRun(key));
     const strayTasks = owned.tasks.filter((key) => !running.has(key));

@@ -7,8 +7,10 @@ export interface Interceptors {
   readonly all: readonly Interceptor[];
   /** Around the code of a workflow, in the workflow. */
   workflow(facts: RunFacts, ctx: WorkflowContext, input: unknown, run: (ctx: WorkflowContext, input: any) => unknown): unknown;
-  /** Around the body of a step. */
-  step(facts: RunFacts, name: string, io: StepContext, run: (io: StepContext) => unknown): unknown;
+  /** Around the body of a step; undefined where nobody wants to be. */
+  readonly aroundSteps:
+    | ((facts: RunFacts, name: string, io: StepContext, run: (io: StepContext) => unknown) => Promise<unknown>)
+    | undefined;
   /** Around the body of an activity, wherever it runs. */
   activity(call: ActivityCall, run: (input: any, io: ActivityContext) => unknown): unknown;
   /** The headers of a call that workflow code makes; undefined where nobody wants to change them. */
@@ -38,18 +40,13 @@ export function interceptorsOf(all: readonly Interceptor[]): Interceptors {
       const call = { info: ctx.info, headers: facts.headers ?? noHeaders, ctx, input };
       return around(workflows, call, () => run(ctx, input));
     },
-    step(facts, name, io, run) {
-      if (steps.length === 0) return run(io);
-      const call = {
-        name,
-        workflow: facts.name,
-        id: facts.id,
-        runId: facts.runId,
-        headers: facts.headers ?? noHeaders,
-        attempt: io.attempt,
-      };
-      return around(steps, call, () => run(io));
-    },
+    aroundSteps:
+      steps.length === 0
+        ? undefined
+        : (facts, name, io, run) => {
+            const { name: workflow, id, runId, headers = noHeaders } = facts;
+            return around(steps, { name, workflow, id, runId, headers, attempt: io.attempt }, () => run(io));
+          },
     activity({ input, io, ...call }, run) {
       if (activities.length === 0) return run(input, io);
       return around(activities, { ...call, input, attempt: io.attempt }, () => run(input, io));
@@ -74,7 +71,7 @@ export function around<Call, Result>(
   const at = (index: number): Promise<Result> => {
     const hook = hooks[index];
     // Not before it is asked for, and what it throws at once is a rejection like any other.
-    return hook === undefined ? new Promise<Result>((resolve) => void resolve(innermost() as Result)) : hook(call, () => at(index + 1));
+    return hook === undefined ? new Promise<Result>((resolve) => resolve(innermost() as Result)) : hook(call, () => at(index + 1));
   };
   return at(0);
 }

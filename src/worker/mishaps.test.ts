@@ -3,7 +3,7 @@ import { activity, message, workflow, type PayloadCodec, type RunInfo } from "pe
 import { launchWith } from "../../src/api/launch.js";
 import { memoryOn } from "../../src/backends/memory/memory.js";
 import { createMemoryState } from "../../src/backends/memory/state.js";
-import { faultyBackend, refusal } from "../../test/support/faulty-backend.js";
+import { faultyBackend, refusal, type Faults } from "../../test/support/faulty-backend.js";
 import { gate, openFaulty, unhandledDuring } from "../../test/support/faulty-engine.js";
 import { virtualTime } from "../../test/support/virtual-time.js";
 
@@ -46,6 +46,24 @@ describe("a close", () => {
     await time.run(closing);
     expect(time.now() - beganMs).toBeLessThan(1000);
     await expect(handle.describe()).rejects.toMatchObject({ code: "closed" });
+  });
+});
+
+describe("a history whose last lines are missing, as on a replica that lags behind", () => {
+  it("parks the run until they are there, and nothing that is recorded is done again", async () => {
+    let [isStale, steps] = [true, 0];
+    const wf = workflow("w", async (ctx) => {
+      await ctx.step("a", () => void (steps += 1));
+      await ctx.sleep("1 hour");
+      return steps;
+    });
+    const faults: Faults = { loadHistory: async (next) => (await next()).filter(({ seq }) => !isStale || seq < 2) };
+    const { time, engine } = await openFaulty({ workflows: [wf], warmRuns: 0, faults });
+    const handle = await engine.start(wf, undefined, { id: "1" });
+    await time.advance(3_601_000);
+    expect((await handle.describe()).parked).toMatchObject({ code: "internal", message: expect.stringContaining("1 of the 2 lines") });
+    isStale = false;
+    expect(await time.run(handle.result())).toBe(1);
   });
 });
 

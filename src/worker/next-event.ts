@@ -145,7 +145,7 @@ function takeUpdate(
   const { machine, codec } = sources;
   const { name, position } = record;
   // Once the code has returned nobody answers any more; whoever waits for the answer is told that the run has ended.
-  if (machine.returned || !machine.updates.has(name)) return "leave";
+  if (machine.returned || machine.updates?.has(name) !== true) return "leave";
   const { id } = JSON.parse(record.options ?? "{}") as { readonly id: string };
   const value = decode(codec, text);
   try {

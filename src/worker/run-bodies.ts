@@ -7,6 +7,7 @@ import type { DriverHost } from "./driver-host.js";
 import { encodeOutcome } from "./encode-outcome.js";
 import type { Arrival } from "./next-event.js";
 import { payloadFields } from "./payload-fields.js";
+import type { StreamWriter } from "./stream-writer.js";
 import { Body, type BodyIo, type BodyOutcome } from "./step-runner.js";
 
 /**
@@ -18,11 +19,13 @@ export class RunBodies {
   retryTimes = new DueTimes();
   readonly #host: DriverHost;
   readonly #machine: RunMachine;
+  readonly #streamsOf: (command: number) => StreamWriter;
   #bodies = new Map<number, Body>();
 
   constructor(host: DriverHost, machine: RunMachine) {
     this.#host = host;
     this.#machine = machine;
+    this.#streamsOf = (command) => host.services.streamsOf(machine.facts, command);
   }
 
   /** How many are in flight. */
@@ -72,7 +75,9 @@ export class RunBodies {
       arrivals.push({ kind: "started", command: command.number, attempt: pending.attempt });
       return;
     }
-    this.#run(command, (io) => this.#perform(command, io));
+    // As it is, where nobody wants to be around it: this is done for every step.
+    const isPlain = command.kind === "step" && this.#host.services.interceptors.aroundSteps === undefined;
+    this.#run(command, isPlain ? command.run : (io) => this.#perform(command, io));
   }
 
   #perform(command: BodyCommand, io: BodyIo): unknown {
@@ -80,7 +85,7 @@ export class RunBodies {
     const { facts } = this.#machine;
     switch (command.kind) {
       case "step":
-        return services.interceptors.step(facts, command.name, io, command.run);
+        return services.interceptors.aroundSteps?.(facts, command.name, io, command.run) ?? command.run(io);
       case "activity":
         return services.runLocally(facts, command, io);
       case "transaction":
@@ -109,7 +114,8 @@ export class RunBodies {
       idempotencyKey: `${facts.runId}/${number}`,
       timeoutMs: "timeoutMs" in command ? command.timeoutMs : null,
       what: whatIs(command),
-      streams: () => host.services.streamsOf(facts, number),
+      command: number,
+      streamsOf: this.#streamsOf,
       run,
       onDone: (outcome) => this.#done(command, attempt, body, outcome),
     });
@@ -133,7 +139,8 @@ export class RunBodies {
       outcome,
       what: `the result of ${whatIs(command)}`,
       context: { workflowId: facts.id, field: payloadFields.operation(number) },
-      done: (encoded) => host.arrive(facts.runId, body, { kind: "settled", command: number, attempt, ...encoded }),
+      done: ({ text, payload, failure, unsealed }) =>
+        host.arrive(facts.runId, body, { kind: "settled", command: number, attempt, text, payload, failure, unsealed }),
     });
   }
 

@@ -17,8 +17,10 @@ import { CancelledError, PerdureError } from "../errors.js";
 import { historyEventsMax } from "../core/defaults.js";
 import type { RunMachine } from "../core/run-machine.js";
 import type { TurnResult } from "../core/turn-result.js";
+import { Mailbox } from "./mailbox.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { Birth } from "./birth.js";
+import type { DriverEnd, DriverOptions, Next } from "./driver-options.js";
 import type { DriverHost } from "./driver-host.js";
 import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
 import { RunBodies } from "./run-bodies.js";
@@ -30,17 +32,6 @@ import { StoreFailure } from "../backend/failures.js";
 /** So many turns are committed together at most: a larger commit would hold up the event loop, and everybody else's. */
 const turnsMax = 500;
 
-/** How a driver is done with its run. `idle`: given up with a machine that may be kept warm. */
-export type DriverEnd = "idle" | "ended" | "parked" | "dropped";
-
-export interface DriverOptions {
-  readonly host: DriverHost;
-  readonly machine: RunMachine;
-  /** What is needed to end the run, and to go on with another of its chain. */
-  readonly run: EndingRun;
-  readonly parkCount: number;
-}
-
 export class RunDriver {
   readonly machine: RunMachine;
   readonly #host: DriverHost;
@@ -50,9 +41,7 @@ export class RunDriver {
   #lastSeq = 0;
   #lastAt = 0;
   #parkCount: number;
-  readonly #mail: Mail[] = [];
-  #inboxSeen = 0;
-  #inboxCount = 0;
+  readonly #mailbox = new Mailbox();
   readonly #arrivals: Arrival[] = [];
   /** One object for the life of the driver: it is asked for every event. */
   readonly #sources: Sources;
@@ -82,7 +71,7 @@ export class RunDriver {
     this.#sources = {
       machine: options.machine,
       codec: options.host.codec,
-      mail: this.#mail,
+      mail: this.#mailbox.unread,
       arrivals: this.#arrivals,
       deadlineAt: options.run.deadlineAt,
       now: 0,
@@ -106,7 +95,7 @@ export class RunDriver {
     return this.#lastAt;
   }
   get inboxSeen(): number {
-    return this.#inboxSeen;
+    return this.#mailbox.seen;
   }
   get over(): boolean {
     return this.#over;
@@ -117,7 +106,7 @@ export class RunDriver {
   }
 
   /** Takes up a claimed run whose machine stands after line `claimed.lastSeq` and whose inbox has been read. `final`: its code has ended, and that is not recorded. */
-  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[], final?: FinalState | undefined): void {
+  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[], final?: FinalState): void {
     this.#final = final;
     this.#key = claimed.key;
     this.#epoch = claimed.epoch;
@@ -127,29 +116,16 @@ export class RunDriver {
     this.#over = false;
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
-    this.addMail(mail, claimed.inboxCount);
-    if (final === undefined) this.#start(() => this.#bodies.startPending(this.#arrivals));
+    this.#mailbox.add(mail, claimed.inboxCount);
+    if (final === undefined) this.#bodies.startPending(this.#arrivals);
     this.wake();
   }
 
   /** Runs the first turn of a run that is not in the store yet. */
   bear(birth: Birth): void {
     this.#birth = birth;
-    this.#mail.push(...birth.mail);
-    this.#inboxSeen = birth.mail.length - 1;
-    this.#inboxCount = this.#inboxSeen;
+    this.#mailbox.begin(birth.mail);
     this.wake();
-  }
-
-  /** Adds mail that was read from the inbox. */
-  addMail(mail: readonly Mail[], inboxCount: number): void {
-    for (const item of mail) {
-      if (item.record.position <= this.#inboxSeen) continue;
-      this.#mail.push(item);
-      this.#inboxSeen = item.record.position;
-    }
-    this.#inboxSeen = Math.max(this.#inboxSeen, inboxCount);
-    this.#inboxCount = Math.max(this.#inboxCount, inboxCount);
   }
 
   /** Something may have changed for this run: give it a turn when it is its time. */
@@ -162,9 +138,9 @@ export class RunDriver {
 
   /** The store says that the inbox has this many items. */
   notice(inboxCount: number): void {
-    if (inboxCount <= this.#inboxCount || this.#over) return;
-    this.#inboxCount = inboxCount;
-    if (!this.#busy) this.#fetchMail();
+    if (inboxCount <= this.#mailbox.count || this.#over) return;
+    this.#mailbox.notice(inboxCount);
+    if (!this.#busy) void this.#fetchMail();
   }
 
   /** Lets go of the run without a word to the store: somebody else has it, or will have it. */
@@ -208,7 +184,7 @@ export class RunDriver {
     if (this.#over || chosen === undefined) return;
     this.#chosen = undefined;
     try {
-      const result = this.machine.end(this.#mail.length + this.#arrivals.length > 0);
+      const result = this.machine.end(this.#mailbox.unread.length + this.#arrivals.length > 0);
       if (result.outcome.state === "diverged") return this.#park(divergedReason(result.outcome.divergence));
       this.#record(chosen, result);
       switch (result.outcome.state) {
@@ -249,10 +225,11 @@ export class RunDriver {
   /** No event is at hand: commit what there is, give the run up if nothing here will move it, or just wait. */
   #settle(): void {
     const waits = this.#bodies.size > 0 || this.#speculation.startsBodies(this.#sources.now);
-    if (waits && this.#speculation.empty) {
+    // Mail that is being read keeps the run here: to give it up meanwhile is refused, again and again and the faster the longer the reading takes.
+    if (this.#speculation.empty && (waits || this.#mailbox.isReading)) {
       this.#busy = false;
       this.#armTimer(this.#nextTime());
-      if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+      if (this.#mailbox.isBehind) void this.#fetchMail();
       return;
     }
     this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
@@ -263,8 +240,8 @@ export class RunDriver {
   }
 
   #end(final: FinalState): void {
-    const { codec, store, runtime } = this.#host;
     const { machine } = this;
+    const { codec, store, runtime } = this.#host;
     const end = endOf(final, this.#run, {
       encodeError: (error) => codec.encodeError(error),
       isVisible: codec.sync,
@@ -288,7 +265,7 @@ export class RunDriver {
    * `inboxSeen` belongs to the decision, not to the attempt: mail may come in while a commit is tried again, and a run that was about to be given up or to
    * end has not looked at it. The store then keeps the run with its driver, or refuses the end. `next`: what becomes of the run, unless it ends.
    */
-  #commit(next: Next | undefined, inboxSeen = this.#inboxSeen): void {
+  #commit(next: Next | undefined, inboxSeen = this.#mailbox.seen): void {
     if (this.#over) return;
     const { codec } = this.#host;
     this.#idleUntil = next?.state === "idle" ? next.dueAt : undefined;
@@ -337,7 +314,7 @@ export class RunDriver {
       case "fenced":
         return this.#finish("dropped", leaseLost);
       case "unseen_inbox":
-        this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+        this.#mailbox.notice(outcome.inboxCount);
         return this.#rewind();
       case "locked":
         this.#host.runtime.setTimer(() => this.#commit(next, inboxSeen), 2 + this.#host.runtime.random() * 8, { keepAlive: true });
@@ -361,12 +338,12 @@ export class RunDriver {
       host.onEnded(this, done.storedTerminal);
       if (done.queuesTasks) host.onTasksQueued();
       this.#finish("ended", () => new CancelledError("The run has ended."));
-      if (outcome.continued != null) host.onContinued(outcome.continued);
+      if (outcome.continued) host.onContinued(outcome.continued);
       else if (done.end?.next.state === "continued") host.onRunsDue();
       return;
     }
     for (const [number, retryAt] of done.retries) this.#bodies.retryTimes.add(number, retryAt);
-    this.#inboxCount = Math.max(this.#inboxCount, outcome.inboxCount);
+    this.#mailbox.notice(outcome.inboxCount);
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
     // A worker that is closing finishes what it has begun and begins nothing more.
@@ -374,23 +351,12 @@ export class RunDriver {
       return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
     if (this.#final === undefined) this.#startBodies(done);
     this.#host.schedule(this);
-    if (this.#inboxCount > this.#inboxSeen) this.#fetchMail();
+    if (this.#mailbox.isBehind) void this.#fetchMail();
   }
 
   #startBodies(done: Speculation): void {
-    this.#start(() => {
-      for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
-      this.#bodies.startDue(this.#arrivals);
-    });
-  }
-
-  /** A body that cannot be started here says something about this process, not about the run. */
-  #start(bodies: () => void): void {
-    try {
-      bodies();
-    } catch (error) {
-      this.#trouble = { error };
-    }
+    for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
+    this.#bodies.startDue(this.#arrivals);
   }
 
   #commitFailed(error: unknown, next: Next | undefined, inboxSeen: number): void {
@@ -434,10 +400,9 @@ export class RunDriver {
 
   /** Something arrived before the end: throw the speculation away, stand after the last committed line again, and deliver it first. */
   #rewind(): void {
-    const arrivals = [...this.#speculation.arrivals, ...this.#arrivals];
     this.#over = true;
     this.#armTimer(null);
-    void this.#host.reload(this, arrivals, this.#bodies.handOver());
+    void this.#host.reload(this, [...this.#speculation.arrivals, ...this.#arrivals], this.#bodies.handOver());
   }
 
   /** Carries over from the driver of the same run that was rewound: its bodies are in flight still, and what they gave is not recorded yet. */
@@ -488,24 +453,19 @@ export class RunDriver {
   /** A body has given its outcome. */
   arrive(body: Body, arrival: Arrival): void {
     if (!this.#bodies.done(arrival.command, body)) return;
-    if (arrival.kind === "delivered") this.#fetchMail();
+    if (arrival.kind === "delivered") void this.#fetchMail();
     this.#arrivals.push(arrival);
     this.wake();
   }
 
-  #fetchMail(): void {
-    const above = this.#inboxSeen;
-    this.#host.readMail(this, above).then(
-      (mail) => {
-        if (this.#over || mail === undefined) return;
-        this.addMail(mail, above);
-        this.wake();
-      },
-      (error: unknown) => {
-        this.#trouble = { error };
-        this.wake();
-      },
-    );
+  /** One reading at a time. What has come after it is noticed at the next commit, or when the driver settles down. */
+  async #fetchMail(): Promise<void> {
+    try {
+      if (!(await this.#mailbox.fetch((above) => this.#host.readMail(this, above)))) return;
+    } catch (error) {
+      this.#trouble = { error };
+    }
+    this.wake();
   }
 
   /** A driver whose bodies are in flight also waits for its timers and the next attempts of its steps. */
@@ -518,7 +478,7 @@ export class RunDriver {
       () => {
         // A run that is about to be given up begins nothing; one that goes on looks again after its commit.
         if (this.#over || this.#busy) return;
-        this.#start(() => this.#bodies.startDue(this.#arrivals));
+        this.#bodies.startDue(this.#arrivals);
         this.wake();
       },
       Math.max(0, dueAt - store.now()),
@@ -536,9 +496,5 @@ export class RunDriver {
   }
 }
 
-/** What becomes of a run that does not end. */
-type Next = Exclude<TurnOperation["effects"]["next"], { readonly state: "ended" | "continued" }>;
-
 const driving = { state: "driving" } as const;
-
 const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");

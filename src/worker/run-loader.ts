@@ -100,6 +100,12 @@ async function readLines(options: LoaderOptions, claimed: ClaimedRun): Promise<H
     if (codec.sync) for (const record of page) lines.push(lineOf(codec, claimed.workflowId, record));
     else lines.push(...(await openLines(codec, claimed.workflowId, page)));
   }
+  // Going on from an earlier line would do again what is recorded, and record it twice.
+  if (lines.length < claimed.lastSeq) {
+    throw new Error(
+      `The store gave ${lines.length} of the ${claimed.lastSeq} lines of the history. Does a proxy send reads to a replica? All connections must reach one server.`,
+    );
+  }
   return lines;
 }
 

@@ -1,6 +1,5 @@
 import type { Effects, NextState } from "../backend/operations.js";
 import type { HistoryRecord, NewTask, Payload } from "../backend/records.js";
-import { noEffects } from "../backend/no-effects.js";
 import type { Codec } from "../codec/codec.js";
 import { hasBody, recordOf, type ActivityCommand, type BodyCommand, type Command } from "../core/commands.js";
 import { envelopeOf, writeEnvelope } from "../core/events.js";
@@ -158,37 +157,38 @@ export class Speculation {
     return this.#assemble(next, inboxSeen, () => sealed.next().value ?? "");
   }
 
-  /** `next`: what becomes of the run, unless it ends. */
+  /** `next`: what becomes of the run, unless it ends. Spelled out: this is made for every commit, and spreading costs several times as much. */
   #assemble(next: NextState | undefined, inboxSeen: number, seal: Seal): Effects {
     const { end } = this;
-    const effects = {
-      ...noEffects,
-      events: this.events,
+    const tasks = this.#newTasks(seal);
+    const entries = this.#entries(seal);
+    const chunks = this.#newChunks(seal);
+    const terminal = end === undefined ? undefined : this.#seal(end, seal);
+    return {
+      events: terminal === undefined ? this.events : [...this.events, terminal],
       consumed: this.consumed,
-      tasks: this.#newTasks(seal),
+      tasks: end === undefined ? tasks : end.leavesErrand ? [runEndedErrand(end.hadChildren)] : none,
       withdrawnTasks: numbersOf(this.#withdrawn),
       cancelledTasks: numbersOf(this.#cancelled),
-      entries: this.#entries(seal),
-      chunks:
-        this.#chunks?.map(({ stream, text }) => ({
-          stream,
-          writer: "",
-          number: 0,
-          restartAt: null,
-          payload: seal(text, payloadFields.chunk(stream)),
-        })) ?? none,
+      entries,
+      chunks,
       attributes: this.#attributes ?? none,
       inboxSeen,
+      next: end === undefined ? (next ?? driving) : nextOf(end, seal),
     };
-    if (end === undefined) return { ...effects, next: next ?? { state: "driving" } };
-    const { seq, at, envelope, last } = end;
-    this.storedTerminal = { seq, at, event: writeEnvelope(envelope), payload: last === null ? null : seal(last.text, last.field) };
-    return {
-      ...effects,
-      events: [...this.events, this.storedTerminal],
-      tasks: end.leavesErrand ? [runEndedErrand(end.hadChildren)] : none,
-      next: end.next.state === "ended" ? end.next : { ...end.next, input: seal(end.next.input.text, end.next.input.field) },
-    };
+  }
+
+  #seal({ seq, at, envelope, last }: NonNullable<Speculation["end"]>, seal: Seal): HistoryRecord {
+    const payload = last === null ? null : seal(last.text, last.field);
+    return (this.storedTerminal = { seq, at, event: writeEnvelope(envelope), payload });
+  }
+
+  #newChunks(seal: Seal): Effects["chunks"] {
+    if (this.#chunks === undefined) return none;
+    return this.#chunks.map(({ stream, text }) => {
+      const payload = seal(text, payloadFields.chunk(stream));
+      return { stream, writer: "", number: 0, restartAt: null, payload };
+    });
   }
 
   #newTasks(seal: Seal): readonly NewTask[] {
@@ -209,6 +209,11 @@ export class Speculation {
     return [...published, ...answers];
   }
 }
+
+const driving: NextState = { state: "driving" };
+
+const nextOf = ({ next }: RunEnd, seal: Seal): NextState =>
+  next.state === "ended" ? next : { ...next, input: seal(next.input.text, next.input.field) };
 
 /** Of queued activities: nobody else has a task. */
 const numbersOf = (commands: readonly Command[] | undefined): readonly number[] =>

@@ -13,8 +13,10 @@ export interface BodyOptions {
   readonly timeoutMs: number | null;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
-  /** What the body writes to streams with; asked for once it does. */
-  readonly streams: () => StreamWriter;
+  /** The command that it is the body of. */
+  readonly command: number;
+  /** What the body of a command writes to streams with; asked for once it does. */
+  readonly streamsOf: (command: number) => StreamWriter;
   readonly run: (io: BodyIo) => unknown;
   readonly onDone: (outcome: BodyOutcome) => void;
 }
@@ -72,7 +74,7 @@ export class Body {
 
   get streams(): StreamWriter {
     if (this.#streams === undefined) {
-      this.#streams = this.#options.streams();
+      this.#streams = this.#options.streamsOf(this.#options.command);
       if (this.#done || this.#revoked) this.#streams.stop();
     }
     return this.#streams;

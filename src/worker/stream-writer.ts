@@ -43,7 +43,7 @@ export class StreamWriter {
   readonly #streams = new Map<string, Promise<StreamState>>();
   /** Chunks are put in line in the order of the calls, whatever each has to wait for. */
   #line: Promise<unknown> = Promise.resolve();
-  #waiting: Waiting[] = [];
+  readonly #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   /** Has the body ended? It may have left something behind that still wants to write. */
   #closed = false;

@@ -26,7 +26,8 @@ import { persist, persistFor } from "./persist.js";
 import { Poller } from "./poller.js";
 import { Post, type EagerStart, type LocalWorker } from "./post.js";
 import { RunCache } from "./run-cache.js";
-import { RunDriver, type DriverEnd } from "./run-driver.js";
+import type { DriverEnd } from "./driver-options.js";
+import { RunDriver } from "./run-driver.js";
 import { endingRunOf } from "./run-end.js";
 import { RunIntake } from "./run-intake.js";
 import { factsOf, makeMachine, openMail } from "./run-loader.js";
@@ -153,13 +154,21 @@ export class Worker implements DriverHost, LocalWorker {
       },
       onSettled: () => this.#checkQuiet(),
     });
-    this.#housekeeper = new Housekeeper({
+    this.#housekeeper = this.#createHousekeeper();
+  }
+
+  #createHousekeeper(): Housekeeper {
+    const { store, runtime } = this;
+    const { logger, settings } = this.#options;
+    return new Housekeeper({
       store,
       runtime,
-      logger: options.logger,
+      logger,
       recoverMs: settings.recoverMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
+      drivenRuns: () => this.#drivers.keys(),
+      onLost: (key) => this.drop(key),
       runningTasks: () => this.#taskRunner.running.keys(),
       onMail: (key, inboxCount) => this.notice(key, inboxCount),
       onCancelled: (key) => this.#taskRunner.ask(key),
@@ -278,6 +287,11 @@ export class Worker implements DriverHost, LocalWorker {
   /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
   takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
     void this.#intake.take([claimed], worker);
+  }
+
+  /** Lets go of a run that is somebody else's, or nobody's any more: its bodies are told, and nothing is written. */
+  drop(key: RunKey): void {
+    this.#drivers.get(key)?.drop(new PerdureError("lease_lost", "The run was ended by force, or another worker goes on with it."));
   }
 
   /** Mail has come for a run of this worker. */

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isPerdureError, message, RunFailedError, workflow } from "perdure";
+import { activity, isPerdureError, message, RunFailedError, workflow } from "perdure";
 import { onEveryBackend } from "../support/lab.js";
 
 const hello = message<string>("hello");
@@ -85,7 +85,7 @@ onEveryBackend("children", (lab) => {
   it("are cancelled with the scope that waits for them, also when the process dies in between", async () => {
     const waiting = workflow("waiting", async (ctx) => ctx.receive(hello));
     const parent = workflow("parent", async (ctx) =>
-      ctx.scope((inner) => inner.child(waiting, undefined, { id: "c" }), { timeout: "1 hour" }).catch((error: Error) => error.name),
+      ctx.scope((inner) => inner.child(waiting, undefined, { id: "c" }), { timeout: "20 seconds" }).catch((error: Error) => error.name),
     );
     const options = { workflows: [parent, waiting] };
     const engine = await lab.launch(options);
@@ -144,6 +144,15 @@ onEveryBackend("children", (lab) => {
     const root = workflow("root", async (ctx) => (await Promise.all([ctx.child(middle), ctx.child(middle)])).length);
     const engine = await lab.launch({ workflows: [root, middle, leaf], concurrency: { runs: 1, activities: 1 } });
     expect(await lab.time.run(engine.execute(root))).toBe(2);
+  });
+
+  it("tell their parent also where every slot for activities is taken by one that waits for it", async () => {
+    const child = workflow("child", async () => "done");
+    const parent = workflow("parent", async (ctx) => ctx.child(child));
+    const ask = activity("ask", async () => (await engine.start(parent, undefined, { id: "p" })).result());
+    const asking = workflow("asking", async (ctx) => ctx.activity(ask));
+    const engine = await lab.launch({ workflows: [asking, parent, child], activities: [ask], concurrency: { activities: 1 } });
+    expect(await lab.time.run(engine.execute(asking))).toBe("done");
   });
 
   it("inherit the deadline of their parent, unless they are detached", async () => {

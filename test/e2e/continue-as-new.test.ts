@@ -95,14 +95,10 @@ onEveryBackend("continue-as-new", (lab) => {
   });
 
   it("goes on as another version when told to", async () => {
-    const one = workflow(
-      "w",
-      async (ctx: WorkflowContext<string>, _: string): Promise<string> => ctx.continueAsNew("next", { version: "2" }),
-      {
-        version: "1",
-        versioning: "pinned",
-      },
-    );
+    const one = workflow("w", async (ctx: WorkflowContext<string>): Promise<string> => ctx.continueAsNew("next", { version: "2" }), {
+      version: "1",
+      versioning: "pinned",
+    });
     const two = workflow("w", async (ctx: WorkflowContext<string>, input: string): Promise<string> => `${input} ${ctx.info.version}`, {
       version: "2",
       versioning: "pinned",

@@ -113,6 +113,21 @@ describe.runIf(server !== undefined)("faults", () => {
     },
   );
 
+  test("a process that hangs in the middle of a commit keeps its rows for two seconds, and its work is not lost", async () => {
+    const { url } = await database();
+    const proxy = await mysqlProxy(url);
+    disposals.push(proxy.close);
+    const [hung, other] = [await open(proxy.url), await open(url)];
+    const run = await drive(hung);
+    proxy.hangNext();
+    const commit = hung.apply([turnOf(run, driving)]).catch((error: unknown) => error);
+    await expect.poll(() => proxy.cuts).toBe(1);
+    const hungMs = performance.now();
+    await expect.poll(() => other.reclaimRun(run).catch(() => null), { timeout: 10_000 }).not.toBeNull();
+    expect(performance.now() - hungMs).toBeGreaterThan(1000);
+    expect(await commit).toMatchObject({ outcome: "unknown", transient: true });
+  });
+
   test("cut-off commits neither lose nor repeat anything that workflows see", { timeout: 60_000 }, async () => {
     const { url } = await database();
     const proxy = await mysqlProxy(url);
@@ -155,6 +170,7 @@ describe.runIf(server !== undefined)("faults", () => {
   test.each([
     ["a wrong password", (url: URL) => (url.password = `wrong-${password}`), "backend_failed", /refused the user or the password/],
     ["a database that does not exist", (url: URL) => (url.pathname = "/nowhere"), "backend_failed", /does not exist/],
+    ["a host that does not exist", (url: URL) => (url.hostname = "host.invalid"), "backend_unavailable", /host\.invalid/],
     ["a port where nobody listens", (url: URL) => (url.port = "1"), "backend_unavailable", /out of reach/],
   ])("%s is explained, without the password", async (_, change, code, text) => {
     const url = new URL((await database()).url);
@@ -168,6 +184,36 @@ describe.runIf(server !== undefined)("faults", () => {
     expect(isPerdureError(error) && error.code).toBe(code);
     expect(String(error)).toMatch(text);
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(password);
+  });
+
+  test("a server that is too old is refused", async () => {
+    // It says so of itself and is not: no server of those days can be had.
+    const old = await mariadbServer({ own: true, settings: ["--version=10.6.21-MariaDB"] });
+    disposals.push(async () => old?.stop());
+    await expect(mysql((await old!.database()).url).open(runtime)).rejects.toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringContaining("needs MariaDB 10.11"),
+    });
+  });
+
+  test("a pooler that forgets what a session was set to is refused", async () => {
+    const { url } = await database();
+    const pool = callbackMysql.createPool(url);
+    disposals.push(() => pool.promise().end());
+    const lent = {
+      on: () => undefined,
+      destroy: () => undefined,
+      query: (query: callbackMysql.QueryOptions, answered: (error: unknown, result?: unknown) => void) =>
+        pool.getConnection((error, connection) => {
+          if (error !== null) return answered(error);
+          connection.query(query, (failure, result) => connection.reset(() => (connection.release(), answered(failure, result))));
+        }),
+    };
+    const forgetful = { getConnection: (lend: (error: null, connection: object) => void) => lend(null, lent) };
+    await expect(mysql(forgetful).open(runtime)).rejects.toMatchObject({
+      code: "backend_mismatch",
+      message: expect.stringContaining("do not stick"),
+    });
   });
 
   test.each([["not an address"], ["postgres://u@h/d"], ["mysql://u:secret-word@h"], [{}], [undefined]])("%j is no address", (target) => {
@@ -201,6 +247,35 @@ describe.runIf(server !== undefined)("faults", () => {
     const run = await drive(store);
     expect(await store.apply([turnOf(run, idle())])).toMatchObject([{ status: "committed", owned: false }]);
     await server.execute(`DROP USER ${user}@'%'`);
+  });
+
+  test("a server that takes no writes any more is left for whoever answers at its address", async () => {
+    const { url, name } = await database();
+    await (await open(url)).close();
+    const user = `writer_${name}`.slice(0, 30);
+    await server.execute(`CREATE OR REPLACE USER ${user}@'%'`, `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO ${user}@'%'`);
+    const location = Object.assign(new URL(url), { username: user, password: "" });
+    const store = await open(location.href);
+    const run = await drive(store);
+    const connections = async (): Promise<ReadonlySet<unknown>> =>
+      new Set((await server.execute(`SELECT ID AS id FROM information_schema.processlist WHERE user = '${user}'`)).map(({ id }) => id));
+    const before = await connections();
+    expect(before.size).toBeGreaterThanOrEqual(2);
+    await server.execute("SET GLOBAL read_only = 1");
+    try {
+      await expect(store.apply([turnOf(run, driving)])).rejects.toMatchObject({
+        code: "backend_readonly",
+        outcome: "none",
+        transient: true,
+      });
+      await expect(store.renewLease({ worker: run.worker, leaseMs: 1000 })).rejects.toMatchObject({ code: "backend_readonly" });
+    } finally {
+      await server.execute("SET GLOBAL read_only = 0");
+    }
+    expect(await store.apply([turnOf(run, driving)])).toMatchObject([{ status: "committed" }]);
+    expect(await store.renewLease({ worker: run.worker, leaseMs: 1000 })).toBe(true);
+    const after = await connections();
+    expect([...before].filter((id) => after.has(id))).toEqual([]);
   });
 
   test("a row that is too large for the server is refused by itself, before it is sent", async () => {

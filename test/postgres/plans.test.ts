@@ -1,5 +1,6 @@
 // The plan of every hot statement reaches its rows by an index, however the tables grew and whatever the server knows of them. A prepared plan lasts as long
 // as its connection: one that was made while the tables were empty is still there when they are large.
+import pg from "pg";
 import { expect, test } from "vitest";
 import { postgres } from "perdure/postgres";
 import type { Operation, Store } from "perdure/backend";
@@ -76,8 +77,71 @@ async function work(store: Store, worker: number, mark: string): Promise<number>
   return 10 * size;
 }
 
+/** What the workflow language has beyond steps and messages; returns how many operations and calls that were. */
+async function workOnShelves(store: Store, worker: number, mark: string, client: pg.Client): Promise<number> {
+  const size = 50;
+  const ids = Array.from({ length: size }, (_, index) => `${mark} ${index}`);
+  const attributes = [{ name: "customer", value: mark }];
+  const chunk = (writer: string, number: number) => ({ stream: "log", writer, number, restartAt: number === 2 ? 0 : null, payload: "x" });
+  const runs = ids.map((workflowId) => sampleRun({ workflowId, name: "rare", parentRunId: `parent of ${mark}` }));
+  const effects = effectsOf(driving, {
+    events: [lineOf(1)],
+    tasks: [taskOf(1, { route: "rare", heartbeatMs: 1 }), taskOf(2, { route: "rare" }), taskOf(3, { route: "never", expiresAt: 1 })],
+    entries: [{ name: "state", payload: "1" }],
+    chunks: [chunk("", 0)],
+  });
+  const started = await store.apply(runs.map((run) => startOf(run, { attributes, reuse: "always", eager: { worker, effects } })));
+  const held = started.map((outcome) => ({ key: outcome.status === "started" ? outcome.key : 0, epoch: 1, lastSeq: 1, inboxCount: 0 }));
+  const { tasks } = await store.claimTasks({ worker, routes: ["rare"], limit: 2 * size });
+  expect(tasks).toHaveLength(2 * size);
+  await store.apply(tasks.map(({ key, epoch }) => ({ type: "touch_task", key, epoch, details: "d", detach: false })));
+  await store.apply(
+    tasks.map(({ key: task, epoch }) => ({ type: "append", on: { task, epoch }, chunks: [1, 2, 3].map((n) => chunk("1", n)) })),
+  );
+  await store.apply(held.map(({ key: run, epoch }) => ({ type: "append", on: { run, epoch }, chunks: [chunk("2", 1)] })));
+  const seconds = tasks.filter(({ command }) => command === 2);
+  await store.apply(seconds.map((task) => finishOf(task, { task: { runId: task.runId, command: 2, attempt: 1 }, kind: "done" })));
+  let expired = 0;
+  while (expired < 2 * size) expired += await store.expireTasks();
+  const turned = await store.apply(
+    held.map((run, index) => {
+      const follower = sampleRun({ workflowId: ids[index]!, runId: `next of ${ids[index]}`, name: "rare" });
+      const next = { state: "continued", run: follower, input: "again", dueAt: null } as const;
+      return turnOf(run, next, {
+        cancelledTasks: [1],
+        entries: [{ name: "state", payload: "2" }],
+        attributes: [{ name: "other", value: "x" }],
+      });
+    }),
+  );
+  expect(turned.every(({ status }) => status === "committed")).toBe(true);
+  await client.query("BEGIN");
+  await store.applyWithin(
+    client,
+    ids.map((workflowId) => sendOf({ workflowId }, "k")),
+  );
+  await client.query("COMMIT");
+  await store.apply(runs.map(({ runId }) => sendOf({ chainOf: runId }, "k 2")));
+  for (const { runId } of runs.slice(0, 10)) {
+    const target = { chainOf: runId };
+    expect(await store.readEntries({ target, names: ["state", "none"] })).toHaveLength(2);
+    expect((await store.readChunks({ target, stream: "log", from: 0, limit: 100 }))?.chunks).toHaveLength(5);
+  }
+  for (const { key } of held.slice(0, 10)) await store.readStreamTail({ key, stream: "log", writer: "1" });
+  await store.findRuns(runs.map(({ runId }) => ({ chainOf: runId })));
+  expect(await store.listRuns({ parentRunId: `parent of ${mark}`, limit: 1000 })).toHaveLength(size);
+  expect(await store.listRuns({ attributes, limit: 1000 })).toHaveLength(2 * size);
+  const termination = { event: "{}", payload: null, tasks: [] };
+  const ended = await store.apply([
+    ...ids.slice(0, 25).map((workflowId) => ({ type: "terminate" as const, target: { workflowId }, termination })),
+    ...ids.slice(25).map((workflowId) => startOf(sampleRun({ workflowId, runId: `last of ${workflowId}` }), { terminates: termination })),
+  ]);
+  expect(new Set(ended.map(({ status }) => status))).toEqual(new Set(["terminated", "started"]));
+  return 15 * size;
+}
+
 /** Has the plans of a connection made when the tables have this many rows, and the server knows it. */
-async function makePlansAt(store: Store, worker: number, rows: number): Promise<void> {
+async function makePlansAt(store: Store, worker: number, rows: number, client: pg.Client): Promise<void> {
   const effects = effectsOf(driving, { events: [lineOf(1)], tasks: [taskOf(1)] });
   const runs = Array.from({ length: rows }, (_, index) =>
     startOf(sampleRun({ workflowId: `first ${index}`, name: "first" }), { eager: { worker, effects } }),
@@ -92,6 +156,19 @@ async function makePlansAt(store: Store, worker: number, rows: number): Promise<
   await store.claimRuns({ worker, routes: ["busy", "order"], limit: 100, suspects: 1 });
   await store.claimTasks({ worker, routes: ["none"], limit: 100 });
   await store.findRuns([{ workflowId: "first 0" }]);
+  if (rows > 0) return;
+  // With the tables as empty as they are found.
+  await client.query("BEGIN");
+  await store.applyWithin(client, [sendOf({ workflowId: "nobody" }, "k"), turnOf(none, driving)]);
+  await client.query("COMMIT");
+  const target = { chainOf: "nobody" };
+  await store.apply([sendOf(target, "k"), { type: "append", on: { run: 0, epoch: 1 }, chunks: [] }]);
+  await store.expireTasks();
+  await store.readEntries({ target, names: ["state"] });
+  await store.readChunks({ target, stream: "log", from: 0, limit: 1 });
+  await store.readStreamTail({ key: 0, stream: "log", writer: "1" });
+  await store.listRuns({ parentRunId: "nobody", limit: 1 });
+  await store.listRuns({ attributes: [{ name: "customer", value: "nobody" }], limit: 1 });
 }
 
 test.each([
@@ -104,18 +181,20 @@ test.each([
   async ({ vacuumAt, sizes }) => {
     const schema = server.schema();
     const store = await postgres(server.url, { schema }).open(systemRuntime());
+    // An application's own connection, on which nothing is pinned.
+    const client = new pg.Client({ connectionString: server.url });
     try {
       const { worker } = await store.registerWorker({ workerId: "w", leaseMs: hourMs });
-      if (vacuumAt !== null) {
-        await makePlansAt(store, worker, vacuumAt);
-      }
+      await client.connect();
+      if (vacuumAt !== null) await makePlansAt(store, worker, vacuumAt, client);
       let before = await reads(server, schema);
       let size = vacuumAt ?? 0;
       for (const target of sizes) {
         await grow(store, worker, target - size, size);
         size = target;
         const grown = target === 0 ? before : await reads(server, schema);
-        const operations = await work(store, worker, `busy at ${target}`);
+        const operations =
+          (await work(store, worker, `busy at ${target}`)) + (await workOnShelves(store, worker, `rare at ${target}`, client));
         const after = await reads(server, schema);
         for (const [table, { scanned, fetched }] of after) {
           const base = grown.get(table);
@@ -130,6 +209,7 @@ test.each([
         before = after;
       }
     } finally {
+      await client.end();
       await store.close();
       await server.drop(schema);
     }

@@ -12,6 +12,7 @@ export interface Faults {
   release?: Call<"release"> | undefined;
   retryParked?: Call<"retryParked"> | undefined;
   loadInboxes?: Call<"loadInboxes"> | undefined;
+  loadHistory?: Call<"loadHistory"> | undefined;
   claimRuns?: Call<"claimRuns"> | undefined;
 }
 
@@ -29,7 +30,16 @@ export function faultyBackend(backend: Backend, faults: Faults): Backend {
           return fault === undefined ? next() : fault(next, ...parameters);
         };
       const disturbed: Partial<Record<keyof Faults, unknown>> = {};
-      for (const name of ["apply", "reclaimRun", "renewLease", "release", "retryParked", "loadInboxes", "claimRuns"] as const)
+      for (const name of [
+        "apply",
+        "reclaimRun",
+        "renewLease",
+        "release",
+        "retryParked",
+        "loadInboxes",
+        "loadHistory",
+        "claimRuns",
+      ] as const)
         disturbed[name] = through(name);
       return Object.assign(Object.create(inner) as Store, disturbed);
     },

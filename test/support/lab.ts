@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import type { Backend, Client, ConnectOptions, Engine, Handle, LaunchOptions, Logger, WaitingFor } from "perdure";
 import { connectWith, launchWith } from "../../src/api/launch.js";
 import { backends, type TestBackend, type TestStore } from "./backends.js";
@@ -30,15 +30,20 @@ export interface Lab {
   resume(engine: Engine): Promise<void>;
   /** Until the run waits for this, and nobody drives it. */
   waits(handle: Handle<unknown>, kind: WaitingFor["kind"], name?: string): Promise<void>;
-  dump(): string;
+  /** Everything that is stored, as text. */
+  dump(): Promise<string>;
 }
+
+/** For what hangs. A night of polling is some ten thousand questions to a server, which may have to share its processor with much else. */
+const fuseMs = 60_000;
 
 /**
  * The same tests on every backend. After each, engines are closed, and it fails if a store stays open or a timer armed.
  */
 export function onEveryBackend(theme: string, tests: (lab: Lab) => void): void {
   for (const backend of backends) {
-    describe(`${theme}, on ${backend.name}`, () => tests(createLab(backend)));
+    backend.declare();
+    describe(`${theme}, on ${backend.name}`, { timeout: fuseMs }, () => tests(createLab(backend)));
   }
 }
 
@@ -60,10 +65,13 @@ interface State {
 
 function createLab(kind: TestBackend): Lab {
   let state: State;
-  beforeEach(async () => {
-    state = await createState(kind);
+  beforeEach(async (context) => {
+    const time = virtualTime();
+    const store = await kind.create(time);
+    if (store === undefined) return context.skip();
+    state = createState(time, store);
+    return () => tearDown(state);
   });
-  afterEach(() => tearDown(state));
 
   const enter = <C extends Client>(client: C, runtime: EngineRuntime): C => {
     state.opened.push({ client, runtime, killed: false });
@@ -116,8 +124,7 @@ function createLab(kind: TestBackend): Lab {
   };
 }
 
-async function createState(kind: TestBackend): Promise<State> {
-  const store = await kind.create();
+function createState(time: VirtualTime, store: TestStore): State {
   const open = new Map<object, () => Promise<void>>();
   const backend: Backend = {
     kind: store.backend.kind,
@@ -132,7 +139,7 @@ async function createState(kind: TestBackend): Promise<State> {
       return inner;
     },
   };
-  return { store, backend, time: virtualTime(), logs: [], opened: [], open };
+  return { store, backend, time, logs: [], opened: [], open };
 }
 
 async function tearDown(state: State): Promise<void> {

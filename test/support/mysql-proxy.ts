@@ -4,10 +4,12 @@ import { createServer, connect, type Socket } from "node:net";
 /** A TCP proxy before a MySQL server that cuts a connection when a commit passes: before the server has it, or after it has answered. */
 export interface MysqlProxy {
   readonly url: string;
-  /** How often it has cut. */
+  /** How often it has cut, or hung. */
   readonly cuts: number;
   /** Cuts the next commit. */
   cutNext(when: "before" | "after"): void;
+  /** Keeps the next commit to itself, and everything after it on that connection: to the server, the process hangs. */
+  hangNext(): void;
   close(): Promise<void>;
 }
 
@@ -19,11 +21,11 @@ export interface MysqlProxyOptions {
 export async function mysqlProxy(target: string, { isPooler = false }: MysqlProxyOptions = {}): Promise<MysqlProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
-  let armed: "before" | "after" | undefined;
+  let armed: "before" | "after" | "hang" | undefined;
   let cuts = 0;
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
-    let isCut = false;
+    let [isCut, isHung] = [false, false];
     let isGreeted = !isPooler;
     for (const socket of [client, upstream]) {
       sockets.add(socket);
@@ -39,11 +41,12 @@ export async function mysqlProxy(target: string, { isPooler = false }: MysqlProx
       if (armed !== undefined && isCommit) {
         const when = armed;
         armed = undefined;
+        isHung = when === "hang";
+        isCut = !isHung;
         cuts += 1;
         if (when === "before") client.destroy();
-        isCut = true;
       }
-      if (!client.destroyed) upstream.write(data);
+      if (!client.destroyed && !isHung) upstream.write(data);
     });
     upstream.on("data", (data) => {
       // The answer is there, so the server has done it; the client never hears of it.
@@ -67,6 +70,7 @@ export async function mysqlProxy(target: string, { isPooler = false }: MysqlProx
       return cuts;
     },
     cutNext: (when) => void (armed = when),
+    hangNext: () => void (armed = "hang"),
     close: async () => {
       for (const socket of sockets) socket.destroy();
       server.close();

@@ -14,8 +14,21 @@ export interface TestServer {
   drop(schema: string): Promise<void>;
 }
 
+export interface TestServerOptions {
+  readonly isOwn?: boolean;
+  readonly settings?: readonly string[];
+}
+
 /** Call at the top of a test file: the server is up from before its first test until after its last. */
-export function postgresServer(options: { readonly isOwn?: boolean; readonly settings?: readonly string[] } = {}): TestServer {
+export function postgresServer(options: TestServerOptions = {}): TestServer {
+  const server = postgresServerIfAny(options);
+  if (server !== undefined) return server;
+  beforeEach((context) => context.skip());
+  return { url: "", own: null, query: async () => [], schema: () => "", drop: async () => undefined };
+}
+
+/** The same for a file whose other tests need none: undefined, after a loud line, if there is none to be had and none is demanded. */
+export function postgresServerIfAny(options: TestServerOptions = {}): TestServer | undefined {
   const given = options.isOwn === true ? undefined : process.env["PERDURE_POSTGRES_URL"];
   let own: PostgresServer | null = null;
   let client: pg.Client | undefined;
@@ -26,8 +39,7 @@ export function postgresServer(options: { readonly isOwn?: boolean; readonly set
     process.stderr.write(
       "\n*** NO POSTGRESQL: these tests are skipped. Run npm ci, or set PERDURE_POSTGRES_URL or PERDURE_POSTGRES_BIN. ***\n\n",
     );
-    beforeEach((context) => context.skip());
-    return { url: "", own: null, query: async () => [], schema: () => "", drop: async () => undefined };
+    return undefined;
   }
   beforeAll(() => {
     // Where there is none and one is demanded, this throws.

@@ -30,8 +30,12 @@ export interface VirtualTime {
   run<T>(promise: Promise<T>): Promise<T>;
   /** Moves the clock until the condition holds. */
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** For bodies: until so much time has passed, whatever becomes of the engine meanwhile. */
+  sleep(ms: number): Promise<void>;
   /** Moves the clock while no engine is there to notice, as a night does with a machine that is off. */
   skip(ms: number): void;
+  /** Something is under way that neither a hop nor a timer shows, such as a question to a server: until it is let go, the clock stands still. */
+  hold(): () => void;
   /** How many timers are armed by engines that were not killed. */
   timers(): number;
 }
@@ -44,6 +48,8 @@ const quietRounds = 4;
 export function virtualTime(): VirtualTime {
   let nowMs = startMs;
   let hops = 0;
+  let holds = 0;
+  const onRelease: (() => void)[] = [];
   let seed = 1;
   const timers = new Set<Timer>();
 
@@ -106,8 +112,22 @@ export function virtualTime(): VirtualTime {
     return runtime;
   };
 
+  const world = createRuntime();
+  const hold = (): (() => void) => {
+    let isHeld = true;
+    holds++;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (--holds > 0) return;
+      for (const resolve of onRelease.splice(0)) resolve();
+    };
+  };
   const settle = async (): Promise<void> => {
-    for (let quiet = 0; quiet < quietRounds; quiet = hops > 0 ? 0 : quiet + 1) await new Promise((resolve) => void setImmediate(resolve));
+    for (let quiet = 0; quiet < quietRounds; quiet = hops > 0 || holds > 0 ? 0 : quiet + 1) {
+      if (holds > 0) await new Promise<void>((resolve) => void onRelease.push(resolve));
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
   };
   /** Fires the next timer that is due by `limit`; false if there is none. */
   const step = (limit: number): boolean => {
@@ -148,9 +168,11 @@ export function virtualTime(): VirtualTime {
       return promise;
     },
     until,
+    sleep: (ms) => new Promise((resolve) => void world.setTimer(resolve, ms)),
     skip(ms) {
       nowMs += ms;
     },
+    hold,
     timers: () => timers.size,
   };
 }

@@ -85,6 +85,6 @@ export function readStreamTail(
 
 function tableOf<Value>(tables: Map<ChainKey, Map<string, Value>>, chain: ChainKey): Map<string, Value> {
   let table = tables.get(chain);
-  if (table === undefined) tables.set(chain, (table = new Map()));
+  if (table === undefined) tables.set(chain, (table = new Map<string, Value>()));
   return table;
 }

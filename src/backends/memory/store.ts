@@ -83,13 +83,7 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
         (retried) => retried > 0,
       ),
 
-    loadHistory: (options) => call(() => loadHistory(state, options)),
-    loadInboxes: (runs) => call(() => loadInboxes(state, runs)),
-    findRuns: (targets) => call(() => findRuns(state, targets)),
-    readEntries: (options) => call(() => readEntries(state, options)),
-    readChunks: (options) => call(() => readChunks(state, options)),
-    readStreamTail: (options) => call(() => readStreamTail(state, options)),
-    listRuns: (options) => call(() => listRuns(state, options)),
+    ...readsOf(state, call),
 
     onHint: hints.onHint,
     close: async () => {
@@ -98,3 +92,15 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
     },
   };
 }
+
+type Reads = "loadHistory" | "loadInboxes" | "findRuns" | "readEntries" | "readChunks" | "readStreamTail" | "listRuns";
+
+const readsOf = (state: MemoryState, call: <Result>(work: () => Result) => Promise<Result>): Pick<Store, Reads> => ({
+  loadHistory: (options) => call(() => loadHistory(state, options)),
+  loadInboxes: (runs) => call(() => loadInboxes(state, runs)),
+  findRuns: (targets) => call(() => findRuns(state, targets)),
+  readEntries: (options) => call(() => readEntries(state, options)),
+  readChunks: (options) => call(() => readChunks(state, options)),
+  readStreamTail: (options) => call(() => readStreamTail(state, options)),
+  listRuns: (options) => call(() => listRuns(state, options)),
+});

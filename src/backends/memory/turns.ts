@@ -60,10 +60,20 @@ function makesRoom(state: MemoryState, existing: RunRow, { reuse, terminates }: 
 function insertRun(state: MemoryState, run: NewRun, chain: ChainKey | null, now: number): RunRow {
   state.lastKeys.run += 1;
   const key = state.lastKeys.run;
+  // Spelled out: an object of this size that is spread from another one is slow, and large.
   const row: RunRow = {
-    ...run,
     key,
     chain: chain ?? key,
+    workflowId: run.workflowId,
+    runId: run.runId,
+    name: run.name,
+    route: run.route,
+    version: run.version,
+    engineVersion: run.engineVersion,
+    inputHash: run.inputHash,
+    deadlineAt: run.deadlineAt,
+    parentRunId: run.parentRunId,
+    options: run.options,
     createdAt: now,
     status: "running",
     endedAt: null,

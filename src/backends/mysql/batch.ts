@@ -1,306 +1,293 @@
 /** What a batch of operations needs to know: read, and locked, in one or two round trips before anything is decided. */
-import type { ClaimFor, Operation, RunKey, StartOperation, TaskKey, WorkerKey } from "../../backend/index.js";
+import type { Effects, NewChunk, Operation, RunKey, RunTarget, StartOperation, TaskKey, WorkerKey } from "../../backend/index.js";
 import type { Work } from "./lanes.js";
+import {
+  lockAttempts,
+  planDedupe,
+  planRuns,
+  planStarts,
+  planStreams,
+  planTasks,
+  planTurns,
+  planWorkers,
+  readSkipped,
+  type RunNeeds,
+} from "./locks.js";
 import type { Names } from "./names.js";
-import { factColumns, factOf, isOpenRow, rowColumns, rowOf, type RunFact, type RunRow } from "./run-row.js";
+import type { RunFact } from "./run-fact.js";
+import { isOpenRow, type RunRow } from "./run-row.js";
 import type { Tables } from "./schema.js";
-import type { Row } from "./session.js";
-import { hexOf, idColumns, idKey, idOf, keyLiteral, nowSql, nullableNumberOf, number, numberOf, pieces, text } from "./sql.js";
+import { idKey, nowSql, numberOf } from "./sql.js";
+import { statementPlan } from "./statement-plan.js";
+import { keyOfTarget, resolveTargets } from "./targets.js";
 
 export interface TaskRow {
   readonly key: TaskKey;
   readonly run: RunKey;
   readonly command: number;
   readonly attempt: number;
-  readonly owner: WorkerKey | null;
+  owner: WorkerKey | null;
   readonly epoch: number;
+  readonly heartbeatMs: number | null;
+  cancelRequested: boolean;
+}
+
+export interface Leftovers {
+  readonly tasks: Set<TaskKey>;
+  /** Accepted dedupe keys, as keys. */
+  readonly keys: Set<string>;
+}
+
+/** Where a stream goes on. */
+export interface StreamTail {
+  nextPlace: number;
+  /** By the key of the writer. */
+  readonly lastNumbers: Map<string, number>;
 }
 
 /** The state of the store as far as the batch is concerned. The decisions change it, and note in `Changes` what has to be written. */
 export interface Batch {
-  readonly now: number;
+  now: number;
   readonly names: Names;
   /** Locked by this transaction, or made by it. */
   readonly runs: Map<RunKey, RunRow>;
   readonly facts: Map<RunKey, RunFact>;
   readonly runByWorkflow: Map<string, RunKey>;
   readonly runByRunId: Map<string, RunKey>;
+  /** The newest run of the chain, by the key of the id of any of its runs. */
+  readonly chainTips: Map<string, RunKey>;
+  readonly chains: Map<RunKey, RunKey>;
+  /** The run that goes on in the place of one, where this batch makes it. */
+  readonly followers: Map<RunKey, RunKey>;
   /** Rows that another transaction holds, as they were before it. */
   readonly lockedRuns: Map<RunKey, RunRow>;
   /** Runs that this transaction has made, by run key: nobody else has seen them. */
   readonly newRuns: Map<string, { readonly key: RunKey; readonly workflowKey: string; readonly createdAt: number }>;
+  /** Has it decided on any whose keys are above those? */
+  hasLaterRuns: boolean;
   readonly tasks: Map<TaskKey, TaskRow>;
   /** Accepted dedupe keys, as `chain:key`. */
   readonly dedupeKeys: Set<string>;
-  /** Unread positions, of those runs whose record has to be given. */
-  readonly unread: Map<RunKey, Set<number>>;
+  /** Times of the last lines of runs that may be ended by force. */
+  readonly lastAt: Map<RunKey, number>;
+  /** What runs that may be ended by force leave to tidy up, if it is to be named row by row. */
+  readonly leftovers: Map<RunKey, Leftovers>;
+  /** As `chain:stream`. */
+  readonly streams: Map<string, StreamTail>;
+  /** Of those chains whose runs' records have to be given: unread positions (are they for a command?), and attributes by name. */
+  readonly unread: Map<RunKey, Map<number, boolean>>;
+  readonly attributes: Map<RunKey, Map<string, string>>;
   readonly workers: Map<WorkerKey, { readonly workerId: string; readonly leaseUntil: number }>;
 }
 
-type Target = { readonly workflowId: string } | { readonly runId: string };
+export const emptyBatch = (names: Names): Batch => ({
+  now: 0,
+  names,
+  runs: new Map(),
+  facts: new Map(),
+  runByWorkflow: new Map(),
+  runByRunId: new Map(),
+  chainTips: new Map(),
+  chains: new Map(),
+  followers: new Map(),
+  lockedRuns: new Map(),
+  newRuns: new Map(),
+  hasLaterRuns: false,
+  tasks: new Map(),
+  dedupeKeys: new Set(),
+  lastAt: new Map(),
+  leftovers: new Map(),
+  streams: new Map(),
+  unread: new Map(),
+  attributes: new Map(),
+  workers: new Map(),
+});
 
-interface Wanted {
-  readonly starts: readonly StartOperation[];
+/** What the operations of a batch mean. */
+export interface Wanted {
+  readonly starts: StartOperation[];
+  readonly targets: RunTarget[];
+  readonly turns: Set<RunKey>;
   /** Runs that must not be passed over while somebody holds their row. */
   readonly waitFor: Set<RunKey>;
-  readonly turns: Set<RunKey>;
-  readonly tasks: readonly TaskKey[];
-  /** For each run that is sent to: the keys that may be known already. */
-  readonly sends: readonly { readonly target: Target; readonly dedupeKey: string }[];
-  readonly claimFors: boolean;
+  /** Tasks whose run is needed, and those that are needed alone. */
+  readonly tasks: Set<TaskKey>;
+  readonly touchedTasks: Set<TaskKey>;
+  readonly attempts: { readonly runId: string; readonly command: number }[];
+  readonly sends: { readonly target: RunTarget; readonly dedupeKey: string }[];
+  readonly chunks: { readonly of: { readonly run: RunKey } | { readonly task: TaskKey }; readonly chunks: readonly NewChunk[] }[];
+  claimFors: boolean;
+  terminates: boolean;
 }
 
-export async function loadBatch(work: Work, tables: Tables, names: Names, operations: readonly Operation[]): Promise<Batch> {
+/**
+ * Reads and locks what the operations mean. Starts come first (they may wait for each other), then the runs that things are sent to (which may wait, in key
+ * order), then the runs of turns, which never wait. So no two batches wait for each other in a circle, and a row that an application keeps holds up no turn.
+ */
+export async function loadBatch(
+  work: Work,
+  tables: Tables,
+  names: Names,
+  { operations, begin }: { readonly operations: readonly Operation[]; readonly begin: readonly string[] },
+): Promise<Batch> {
   const wanted = wantedBy(operations);
-  const found = await resolveTargets(work, tables, operations, wanted);
-  const batch = await lockAll(work, tables, names, wanted, found);
-  await names.learn(
-    [...batch.runs.values()].map(({ name }) => name),
-    work,
-  );
+  const batch = emptyBatch(names);
+  const taskRuns = await resolveTargets(work, tables, batch, wanted);
+  for (const run of taskRuns.values()) wanted.waitFor.add(run);
+  for (const { runId } of wanted.attempts) addTo(wanted.waitFor, batch.runByRunId.get(idKey(runId)));
+  for (const target of wanted.targets) addTo(wanted.waitFor, keyOfTarget(batch, target));
+  await lockAll(work, tables, batch, { wanted, taskRuns, begin });
+  await followMoves(work, tables, batch, wanted, false);
   const skipped = [...wanted.turns].filter((key) => !batch.runs.has(key));
-  const existing = wanted.starts.filter((start) => !isNewStart(batch, start));
   if (skipped.length > 0) await readSkipped(work, tables, batch, skipped);
+  const existing = wanted.starts.filter((start) => !isNewStart(batch, start));
   if (existing.length > 0) await loadExisting(work, tables, batch, wanted, existing);
+  await names.learn([...[...batch.runs.values()].map(({ route }) => route), ...[...batch.facts.values()].map(({ name }) => name)], work);
   return batch;
 }
+
+const addTo = (keys: Set<RunKey>, key: RunKey | undefined): void => void (key !== undefined && keys.add(key));
 
 export function isNewStart({ newRuns }: Pick<Batch, "newRuns">, { run }: StartOperation): boolean {
   return newRuns.get(idKey(run.runId))?.workflowKey === idKey(run.workflowId);
 }
 
 function wantedBy(operations: readonly Operation[]): Wanted {
-  const claimForOf = (operation: Operation): ClaimFor | null => ("claimFor" in operation ? operation.claimFor : null);
-  return {
-    starts: operations.filter((operation) => operation.type === "start"),
+  const wanted: Wanted = {
+    starts: [],
+    targets: [],
+    turns: new Set(),
     waitFor: new Set(),
-    turns: new Set(operations.flatMap((operation) => (operation.type === "turn" ? [operation.key] : []))),
-    tasks: [...new Set(operations.flatMap((operation) => (operation.type === "finish_task" ? [operation.key] : [])))],
-    sends: operations.flatMap((operation) => (operation.type === "send" ? [operation] : [])),
-    claimFors: operations.some((operation) => claimForOf(operation) !== null),
+    tasks: new Set(),
+    touchedTasks: new Set(),
+    attempts: [],
+    sends: [],
+    chunks: [],
+    claimFors: false,
+    terminates: false,
   };
+  for (const operation of operations) want(wanted, operation);
+  return wanted;
 }
 
-interface Found {
-  readonly runByWorkflow: Map<string, RunKey>;
-  readonly runByRunId: Map<string, RunKey>;
-  readonly chains: Map<RunKey, RunKey>;
-}
-
-/** Which rows do they mean? A read of its own, so that the rows can then be locked in the order of their keys. */
-async function resolveTargets(work: Work, tables: Tables, operations: readonly Operation[], wanted: Wanted): Promise<Found> {
-  const found: Found = { runByWorkflow: new Map(), runByRunId: new Map(), chains: new Map() };
-  const targets = operations.flatMap((operation) => (operation.type === "send" || operation.type === "resume" ? [operation.target] : []));
-  if (targets.length === 0 && wanted.tasks.length === 0) return found;
-  const statements = [
-    ...resolveStatements(tables, targets),
-    ...pieces(wanted.tasks).map((keys) => `SELECT run FROM ${tables.task} WHERE id IN (${keys.join(",")})`),
-  ];
-  const rows = (await work.run(statements)).flatMap((answer) => answer.rows);
-  for (const row of rows) {
-    wanted.waitFor.add(numberOf(row[0]));
-    if (row.length > 1) noteFound(found, row);
+function want(wanted: Wanted, operation: Operation): void {
+  switch (operation.type) {
+    case "start":
+      wanted.starts.push(operation);
+      if (operation.terminates !== null) wanted.terminates = true;
+      return;
+    case "turn":
+      wanted.turns.add(operation.key);
+      wantChunks(wanted, { run: operation.key }, operation.effects);
+      return;
+    case "send":
+      wanted.targets.push(operation.target);
+      wanted.sends.push(operation);
+      if (operation.claimFor !== null) wanted.claimFors = true;
+      return;
+    case "finish_task":
+      if ("key" in operation.task) wanted.tasks.add(operation.task.key);
+      else wanted.attempts.push(operation.task);
+      if (operation.claimFor !== null) wanted.claimFors = true;
+      return;
+    case "touch_task":
+      wanted.touchedTasks.add(operation.key);
+      return;
+    case "append":
+      if ("run" in operation.on) wanted.waitFor.add(operation.on.run);
+      else wanted.tasks.add(operation.on.task);
+      wantChunks(wanted, operation.on, operation);
+      return;
+    case "terminate":
+      wanted.targets.push(operation.target);
+      wanted.terminates = true;
+      return;
+    case "resume":
+      wanted.targets.push(operation.target);
+      return;
+    default:
+      operation satisfies never;
   }
-  return found;
 }
 
-const resolveStatements = (tables: Tables, targets: readonly Target[]): readonly string[] => {
-  const select = (index: string): string =>
-    `SELECT f.id, f.workflow_key, f.run_key, r.chain FROM ${tables.fact} f FORCE INDEX (${index}) JOIN ${tables.run} r ON r.id=f.id WHERE`;
-  const workflows = [...new Set(targets.flatMap((target) => ("workflowId" in target ? [keyLiteral(target.workflowId)] : [])))];
-  const runs = [...new Set(targets.flatMap((target) => ("runId" in target ? [keyLiteral(target.runId)] : [])))];
-  return [
-    ...pieces(workflows).map(
-      (keys) => `${select("by_workflow")} f.workflow_key IN (${keys.join(",")}) ORDER BY f.workflow_key, f.generation`,
-    ),
-    ...pieces(runs).map((keys) => `${select("by_run")} f.run_key IN (${keys.join(",")})`),
-  ];
-};
+function wantChunks(wanted: Wanted, of: Wanted["chunks"][number]["of"], { chunks }: Pick<Effects, "chunks">): void {
+  if (chunks.length > 0) wanted.chunks.push({ of, chunks });
+}
 
-function noteFound(found: Found, [key, workflowKey, runKey, chain]: Row): void {
-  // The newest generation has the largest key.
-  const newest = found.runByWorkflow.get(hexOf(workflowKey)) ?? 0;
-  found.runByWorkflow.set(hexOf(workflowKey), Math.max(newest, numberOf(key)));
-  found.runByRunId.set(hexOf(runKey), numberOf(key));
-  found.chains.set(numberOf(key), numberOf(chain));
+interface Loading {
+  readonly wanted: Wanted;
+  readonly taskRuns: ReadonlyMap<TaskKey, RunKey>;
+  readonly begin: readonly string[];
+}
+
+const needsOf = ({ readFresh }: Work, { claimFors, terminates }: Wanted): RunNeeds => ({
+  facts: claimFors || terminates,
+  lastAt: terminates,
+  // Elsewhere to remove a range is less to send; in a transaction that repeats reads it would lock what lies beside the range.
+  leftovers: terminates && readFresh !== null,
+  records: false,
+});
+
+/** Begins the transaction, locks what was found and reads what the locks guard. */
+async function lockAll(work: Work, tables: Tables, batch: Batch, { wanted, taskRuns, begin }: Loading): Promise<void> {
+  const plan = statementPlan();
+  for (const statement of begin) plan.add(statement);
+  if (wanted.starts.length > 0) planStarts(plan, tables, batch, wanted.starts);
+  planRuns(plan, tables, batch, [...wanted.waitFor], needsOf(work, wanted));
+  planTurns(
+    plan,
+    tables,
+    batch,
+    [...wanted.turns].filter((key) => !wanted.waitFor.has(key)),
+  );
+  planTasks(plan, tables, batch, [...new Set([...wanted.tasks, ...wanted.touchedTasks])]);
+  planDedupe(plan, tables, batch, wanted.sends);
+  const chunks = wanted.chunks.flatMap(({ of, chunks: some }) => {
+    const run = "run" in of ? of.run : taskRuns.get(of.task);
+    return run === undefined ? [] : some.map((chunk) => ({ run, chunk }));
+  });
+  planStreams(plan, tables, batch, chunks);
+  if (wanted.claimFors) planWorkers(plan, tables, batch);
+  plan.add(`SELECT ${nowSql}`, ([row]) => (batch.now = numberOf(row?.[0])));
+  await plan.run(work);
+  await lockAttempts(work, tables, batch, wanted.attempts);
 }
 
 /**
- * Begins the transaction and locks: starts first (they may wait for each other), then the runs that things are sent to (which may wait, in key order), then
- * the runs of turns, which never wait. So no two batches wait for each other in a circle, and a row that an application keeps holds up no turn.
+ * Between the look and the lock a chain may have gone on, or a workflow id have begun anew: whoever does that holds the row of the run before. So a row that
+ * is locked and open is the one that is meant, and after one that has ended one has to look again.
  */
-async function lockAll(work: Work, tables: Tables, names: Names, wanted: Wanted, found: Found): Promise<Batch> {
-  const batch: Batch = {
-    now: 0,
-    names,
-    runs: new Map(),
-    facts: new Map(),
-    runByWorkflow: new Map(found.runByWorkflow),
-    runByRunId: new Map(found.runByRunId),
-    lockedRuns: new Map(),
-    newRuns: new Map(),
-    tasks: new Map(),
-    dedupeKeys: new Set(),
-    unread: new Map(),
-    workers: new Map(),
-  };
-  const plan = statementPlan();
-  plan.add("START TRANSACTION");
-  if (wanted.starts.length > 0) planStarts(plan, tables, wanted.starts, batch);
-  const inOrder = [...wanted.waitFor].toSorted((a, b) => a - b);
-  planRunLocks(plan, tables, inOrder, "FOR UPDATE", batch.runs);
-  const turns = [...wanted.turns].filter((key) => !wanted.waitFor.has(key)).toSorted((a, b) => a - b);
-  planRunLocks(plan, tables, turns, "FOR UPDATE SKIP LOCKED", batch.runs);
-  planTasks(plan, tables, wanted.tasks, batch);
-  planDedupe(plan, tables, wanted, found, batch);
-  if (wanted.claimFors) {
-    planFacts(plan, tables, inOrder, batch);
-    planWorkers(plan, tables, batch);
-  }
-  let now = 0;
-  plan.add(`SELECT ${nowSql}`, ([row]) => (now = numberOf(row?.[0])));
-  await plan.run(work);
-  return { ...batch, now };
-}
-
-interface StatementPlan {
-  add(sql: string, read?: (rows: readonly Row[]) => void): void;
-  run(work: Work): Promise<void>;
-}
-
-function statementPlan(): StatementPlan {
-  const steps: { readonly sql: string; readonly read: ((rows: readonly Row[]) => void) | undefined }[] = [];
-  return {
-    add: (sql, read) => void steps.push({ sql, read }),
-    async run(work) {
-      const answers = await work.run(steps.map(({ sql }) => sql));
-      for (const [index, { read }] of steps.entries()) read?.(answers[index]?.rows ?? []);
-    },
-  };
-}
-
-/** Inserts what is new (a run that exists keeps its row), then reads which of them are. */
-function planStarts(plan: StatementPlan, tables: Tables, starts: readonly StartOperation[], batch: Batch): void {
-  for (const piece of pieces(starts)) {
-    const values = piece.map(({ run }) => {
-      const ids = `${idColumns(run.workflowId)},1,${idColumns(run.runId)}`;
-      return `(${ids},${text(run.version)},${run.engineVersion},${text(run.inputHash)},${nowSql},${number(run.deadlineAt)})`;
-    });
-    plan.add(`INSERT INTO ${tables.fact} (workflow_key,workflow_long,generation,run_key,run_long,version,engine_version,input_hash,created_at,deadline_at)
-VALUES ${values.join(",")} ON DUPLICATE KEY UPDATE id = id`);
-    plan.add(
-      `SELECT f.id, f.workflow_key, f.run_key, f.created_at FROM ${tables.fact} f FORCE INDEX (by_run) LEFT JOIN ${tables.run} r ON r.id = f.id
-WHERE f.run_key IN (${piece.map(({ run }) => keyLiteral(run.runId)).join(",")}) AND r.id IS NULL`,
-      (rows) => {
-        for (const [key, workflowKey, runKey, createdAt] of rows)
-          batch.newRuns.set(hexOf(runKey), { key: numberOf(key), workflowKey: hexOf(workflowKey), createdAt: numberOf(createdAt) });
-      },
-    );
+async function followMoves(work: Work, tables: Tables, batch: Batch, wanted: Wanted, records: boolean): Promise<void> {
+  for (;;) {
+    const ended = wanted.targets.filter((target) => !("runId" in target) && hasEnded(batch, keyOfTarget(batch, target)));
+    if (ended.length === 0) return;
+    await resolveTargets(work, tables, batch, { targets: ended, tasks: new Set(), attempts: [] });
+    const moved = new Set<RunKey>();
+    for (const target of ended) addTo(moved, keyOfTarget(batch, target));
+    const keys = [...moved].filter((key) => !batch.runs.has(key));
+    if (keys.length === 0) return;
+    const plan = statementPlan();
+    planRuns(plan, tables, batch, keys, { ...needsOf(work, wanted), records });
+    planDedupe(plan, tables, batch, wanted.sends);
+    await plan.run(work);
   }
 }
 
-function planRunLocks(plan: StatementPlan, tables: Tables, keys: readonly RunKey[], lock: string, into: Map<RunKey, RunRow>): void {
-  for (const piece of pieces(keys)) {
-    plan.add(
-      `SELECT ${rowColumns} FROM ${tables.run} r FORCE INDEX (PRIMARY) WHERE r.id IN (${piece.join(",")}) ORDER BY r.id ${lock}`,
-      (rows) => {
-        for (const row of rows) into.set(numberOf(row[0]), rowOf(row));
-      },
-    );
-  }
-}
-
-function planTasks(plan: StatementPlan, tables: Tables, keys: readonly TaskKey[], { tasks }: Batch): void {
-  for (const piece of pieces(keys.toSorted((a, b) => a - b))) {
-    plan.add(
-      `SELECT id, run, command, attempt, owner, epoch FROM ${tables.task} FORCE INDEX (PRIMARY) WHERE id IN (${piece.join(",")}) ORDER BY id FOR UPDATE`,
-      (rows) => {
-        for (const [key, run, command, attempt, owner, epoch] of rows) {
-          tasks.set(numberOf(key), {
-            key: numberOf(key),
-            run: numberOf(run),
-            command: numberOf(command),
-            attempt: numberOf(attempt),
-            owner: nullableNumberOf(owner),
-            epoch: numberOf(epoch),
-          });
-        }
-      },
-    );
-  }
-}
-
-/** After the locks: who holds a run's row is the only one who can accept a key for it. */
-function planDedupe(plan: StatementPlan, tables: Tables, wanted: Wanted, found: Found, { dedupeKeys }: Batch): void {
-  const pairs = wanted.sends.flatMap(({ target, dedupeKey }) => {
-    const key = "runId" in target ? found.runByRunId.get(idKey(target.runId)) : found.runByWorkflow.get(idKey(target.workflowId));
-    const chain = key === undefined ? undefined : found.chains.get(key);
-    return chain === undefined ? [] : [`(chain=${chain} AND dedupe_key=${keyLiteral(dedupeKey)})`];
-  });
-  for (const piece of pieces(pairs)) {
-    plan.add(`SELECT chain, dedupe_key FROM ${tables.dedupe} FORCE INDEX (PRIMARY) WHERE ${piece.join(" OR ")}`, (rows) => {
-      for (const [chain, key] of rows) dedupeKeys.add(`${numberOf(chain)}:${hexOf(key)}`);
-    });
-  }
-}
-
-function planFacts(plan: StatementPlan, tables: Tables, keys: readonly RunKey[], { facts }: Batch): void {
-  for (const piece of pieces(keys)) {
-    plan.add(`SELECT f.id, ${factColumns} FROM ${tables.fact} f FORCE INDEX (PRIMARY) WHERE f.id IN (${piece.join(",")})`, (rows) => {
-      for (const [key, ...columns] of rows) facts.set(numberOf(key), factOf(columns));
-    });
-  }
-}
-
-const planWorkers = (plan: StatementPlan, tables: Tables, { workers }: Batch): void =>
-  plan.add(`SELECT id, worker_key, worker_long, lease_until FROM ${tables.worker}`, (rows) => {
-    for (const [key, workerKey, workerLong, leaseUntil] of rows)
-      workers.set(numberOf(key), { workerId: idOf(workerKey, workerLong), leaseUntil: numberOf(leaseUntil) });
-  });
-
-/** A row that was passed over is locked, or does not exist. Read without a lock, as it was before whoever holds it. */
-async function readSkipped(work: Work, tables: Tables, { lockedRuns }: Batch, keys: readonly RunKey[]): Promise<void> {
-  const plan = statementPlan();
-  planRunLocks(plan, tables, keys, "", lockedRuns);
-  await plan.run(work);
-  for (const [key, row] of lockedRuns) if (!isOpenRow(row)) lockedRuns.delete(key);
-}
+const hasEnded = ({ runs }: Batch, key: RunKey | undefined): boolean => {
+  const row = key === undefined ? undefined : runs.get(key);
+  return row !== undefined && !isOpenRow(row);
+};
 
 /** Starts whose run exists: rare, so they may cost. Their rows are locked as well, because later operations of the batch may mean them. */
 async function loadExisting(work: Work, tables: Tables, batch: Batch, wanted: Wanted, starts: readonly StartOperation[]): Promise<void> {
   const targets = starts.flatMap(({ run }) => [{ workflowId: run.workflowId }, { runId: run.runId }]);
-  const rows = (await work.run(resolveStatements(tables, targets))).flatMap((answer) => answer.rows);
-  const found: Found = { runByWorkflow: batch.runByWorkflow, runByRunId: batch.runByRunId, chains: new Map() };
+  await resolveTargets(work, tables, batch, { targets, tasks: new Set(), attempts: [] });
   const keys = new Set<RunKey>();
-  for (const row of rows) {
-    noteFound(found, row);
-    keys.add(numberOf(row[0]));
-  }
-  const inOrder = [...keys].toSorted((a, b) => a - b);
+  for (const target of targets) addTo(keys, keyOfTarget(batch, target));
   const plan = statementPlan();
-  planRunLocks(
-    plan,
-    tables,
-    inOrder.filter((key) => !batch.runs.has(key)),
-    "FOR UPDATE",
-    batch.runs,
-  );
-  planFacts(plan, tables, inOrder, batch);
+  planRuns(plan, tables, batch, [...keys], { ...needsOf(work, wanted), records: true });
   planWorkers(plan, tables, batch);
-  planDedupe(plan, tables, wanted, found, batch);
-  for (const key of inOrder) batch.unread.set(key, new Set());
-  for (const piece of pieces(inOrder)) {
-    plan.add(
-      `SELECT r.id, i.position FROM ${tables.run} r JOIN ${tables.inbox} i ON i.chain = r.chain WHERE r.id IN (${piece.join(",")})`,
-      (found_) => {
-        for (const [key, position] of found_) batch.unread.get(numberOf(key))?.add(numberOf(position));
-      },
-    );
-  }
+  planDedupe(plan, tables, batch, wanted.sends);
   await plan.run(work);
-  for (const key of inOrder) batch.lockedRuns.delete(key);
-  await batch.names.learn(
-    [...batch.runs.values()].map(({ name }) => name),
-    work,
-  );
+  await followMoves(work, tables, batch, { ...wanted, targets: [...wanted.targets, ...targets] }, true);
 }

@@ -48,3 +48,23 @@ export function connectionOf(pool: MysqlPool): Promise<MysqlConnection> {
     });
   });
 }
+
+/**
+ * The connection of a transaction, by the callback interface: one of `mysql2/promise` keeps the plain one inside.
+ * @throws PerdureError `invalid_argument`
+ */
+export function connectionWithin(transaction: unknown): MysqlConnection {
+  const given = transaction as { readonly connection?: unknown; readonly getConnection?: unknown } | null | undefined;
+  const connection = isConnection(given?.connection) ? given.connection : given;
+  if (typeof given?.getConnection !== "function" && isConnection(connection)) return connection;
+  throw new PerdureError(
+    "invalid_argument",
+    "The transaction is no connection of mysql2. Give a Connection or PoolConnection (of mysql2 or mysql2/promise) that is inside START TRANSACTION; a pool will not do.",
+  );
+}
+
+/** By what other drivers' connections lack: with one of them, a question might never be answered. */
+function isConnection(value: unknown): value is MysqlConnection {
+  const { query, promise, beginTransaction } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  return [query, promise, beginTransaction].every((method) => typeof method === "function");
+}

@@ -71,7 +71,11 @@ export const isServerError = (error: unknown): error is ServerError => typeof (e
 export const isCollision = (error: unknown): boolean => isServerError(error) && [1020, 1205, 1213].includes(error.errno);
 
 /** Is the connection not to be trusted after this report? */
-export const isDisconnect = (error: unknown): boolean => isServerError(error) && (ambiguous.has(error.errno) || error.errno === 1153);
+export const isDisconnect = (error: unknown): boolean =>
+  isServerError(error) && (ambiguous.has(error.errno) || misplaced.has(error.errno) || error.errno === 1153);
+
+/** Reports of a server that takes no writes, or is cut off from its cluster: behind the same address there may be another one by now. */
+const misplaced = new Set([1047, 1290, 1792, 1836]);
 
 /**
  * Reports that do not say whether a commit that was under way has happened: shutdown, "error during COMMIT", interrupted, connection ended, time limits

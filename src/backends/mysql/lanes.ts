@@ -8,6 +8,8 @@ import type { Source } from "./source.js";
 export interface Work {
   /** Runs statements that commit nothing. */
   run(statements: readonly string[]): Promise<readonly Answer[]>;
+  /** Reads what others have committed by now, where `run` may show it as it was when the transaction began; null where `run` never does. */
+  readonly readFresh: ((statements: readonly string[]) => Promise<readonly Answer[]>) | null;
   /** Runs statements the last of which commits (or that commit by themselves): if the answer is lost, nobody knows. */
   commit(statements: readonly string[]): Promise<readonly Answer[]>;
 }
@@ -47,17 +49,19 @@ export class Lanes {
       try {
         const result = await work({
           run: (statements) => ((sent = "work"), session.run(statements)),
+          readFresh: null,
           commit: (statements) => ((sent = "commit"), session.run(statements)),
         });
         this.#release(session);
         return result;
       } catch (error) {
-        const isLost = session.isLost || isDisconnect(error);
+        const isCut = session.isLost;
+        const isLost = isCut || isDisconnect(error);
         await this.#giveUp(session, isLost);
         const failure = isLost || isCollision(error) || isDriverError(error) ? toStoreFailure(error, sent, source.mask) : error;
         const mayRetry = failure instanceof StoreFailure && failure.outcome === "none" && (isLost || isCollision(error)) && !this.#closed;
         if (!mayRetry || tries >= triesMax || runtime.monotonicMs() > endMs) throw failure;
-        if (!isLost) await pause(runtime, Math.min(50, 2 ** tries) * (0.5 + runtime.random()));
+        if (!isCut) await pause(runtime, Math.min(50, 2 ** tries) * (0.5 + runtime.random()));
       }
     }
   }

@@ -4,7 +4,7 @@
  * take it: a probe that succeeds would itself be a holder.
  *
  * A free lock means a death only if
- * - both connections are the server's own (a pooler would lend one, and free its locks, at will), and
+ * - both connections are the server's own (a pooler would lend one, and free its locks, at will), and it is no node of a cluster, and
  * - this connection has seen that worker hold it: the server has then been up ever since, and is the one on which that worker holds its locks. A restart,
  *   another node of a cluster, or a worker that has no lock for whatever reason, is no death.
  * - it is still free a moment later: a worker whose connection was cut takes its lock again at once.
@@ -51,13 +51,16 @@ export function liveness({ source, runtime, scope }: LivenessOptions): Liveness 
   const scopeHash = hash(scope, 12);
   /** The workers that were seen to hold their locks, by the connection that saw it. */
   const seenHeld = new WeakMap<Session, Set<WorkerKey>>();
-  const take = (lockName: string): string => `SELECT GET_LOCK(${text(lockName)},0)`;
+  const take = async (session: Session, lockName: string): Promise<void> => {
+    // Some releases refuse it on the nodes of a cluster.
+    if (session.hasTellingLocks) await session.run([`SELECT GET_LOCK(${text(lockName)},0)`], answerMaxMs);
+  };
   const standing = standingSession({
     source,
     runtime,
     isNeeded: () => held.size > 0,
     onOpen: async (session) => {
-      for (const lockName of held) await session.run([take(lockName)], answerMaxMs);
+      for (const lockName of held) await take(session, lockName);
     },
   });
 
@@ -65,18 +68,19 @@ export function liveness({ source, runtime, scope }: LivenessOptions): Liveness 
     lockNameOf: (workerId) => `perdure:${scopeHash}:${hash(workerId, 32)}`,
     hold: async (lockName) => {
       held.add(lockName);
-      await standing.ask([take(lockName)]);
+      await take(await standing.ready(), lockName);
     },
     release: async (lockName) => {
       held.delete(lockName);
       // With the connection, if it is gone, the lock is gone.
-      if (standing.current() !== undefined) await standing.ask([`SELECT RELEASE_LOCK(${text(lockName)})`]).catch(() => undefined);
+      if (standing.current()?.hasTellingLocks === true)
+        await standing.ask([`SELECT RELEASE_LOCK(${text(lockName)})`]).catch(() => undefined);
     },
     ask: standing.ask,
     async findDead(read) {
       const first = await read();
       const session = standing.current();
-      if (session === undefined || !session.isDirect) return new Set();
+      if (session === undefined || !session.hasTellingLocks) return new Set();
       const known = seenHeld.get(session) ?? new Set();
       seenHeld.set(session, known);
       for (const { worker, isHeld } of first) if (isHeld) known.add(worker);

@@ -1,12 +1,11 @@
-/** What reaches a run from outside: messages, outcomes of activities, and the order to try a parked run again. */
+/** What reaches a run from outside: messages, and the order to try a parked run again. */
 import type {
   ClaimedRun,
   ClaimFor,
-  FinishTaskOperation,
-  FinishTaskOutcome,
   InboxItem,
   ResumeOperation,
   ResumeOutcome,
+  RunTarget,
   SendOperation,
   SendOutcome,
 } from "../../backend/index.js";
@@ -14,10 +13,11 @@ import type { Batch } from "./batch.js";
 import type { Changes } from "./changes.js";
 import { claimOf, isOpenRow, isSuspect, parkedStatus, runningStatus, type RunRow } from "./run-row.js";
 import { idKey } from "./sql.js";
+import { keyOfTarget } from "./targets.js";
 import { putItem } from "./turns.js";
 
-const rowOfTarget = (batch: Batch, target: SendOperation["target"]): RunRow | undefined => {
-  const key = "runId" in target ? batch.runByRunId.get(idKey(target.runId)) : batch.runByWorkflow.get(idKey(target.workflowId));
+const rowOfTarget = (batch: Batch, target: RunTarget): RunRow | undefined => {
+  const key = keyOfTarget(batch, target);
   return key === undefined ? undefined : batch.runs.get(key);
 };
 
@@ -32,19 +32,6 @@ export function applySend(batch: Batch, changes: Changes, operation: SendOperati
   row.hasKeys = true;
   const { position, claimed } = deliver(batch, changes, row, operation.item, operation.claimFor);
   return { status: "sent", key: row.key, position, claimed, owner: row.owner };
-}
-
-export function applyFinishTask(batch: Batch, changes: Changes, operation: FinishTaskOperation): FinishTaskOutcome {
-  const task = batch.tasks.get(operation.key);
-  if (task === undefined || task.owner === null || task.epoch !== operation.epoch) return { status: "gone" };
-  // Tasks go with their run, so the run is open.
-  const row = batch.runs.get(task.run);
-  if (row === undefined) throw new Error(`The run ${task.run} of task ${task.key} is missing.`);
-  batch.tasks.delete(task.key);
-  changes.finishedTasks.push(task.key);
-  const item: InboxItem = { kind: operation.kind, name: "", command: task.command, attempt: task.attempt, payload: operation.payload };
-  const { position, claimed } = deliver(batch, changes, row, item, operation.claimFor);
-  return { status: "finished", runKey: row.key, position, claimed, owner: row.owner };
 }
 
 export function applyResume(batch: Batch, changes: Changes, operation: ResumeOperation): ResumeOutcome {
@@ -62,7 +49,7 @@ export function applyResume(batch: Batch, changes: Changes, operation: ResumeOpe
  * Puts an item into the inbox and makes the run due or, if `claimFor` allows, gives it to that worker.
  * A parked run stays as it is: its code cannot run, so what came waits for whatever mends it. So does a delayed start, unless it is to be cancelled.
  */
-function deliver(
+export function deliver(
   batch: Batch,
   changes: Changes,
   row: RunRow,
@@ -78,7 +65,7 @@ function deliver(
     row.epoch += 1;
     row.isSuspect = false;
     row.dueAt = null;
-    return { position, claimed: claimOf(row, fact, batch.names.nameOf(row.name)) };
+    return { position, claimed: claimOf(row, fact, batch.names) };
   }
   if (row.dueAt === null || row.dueAt > batch.now) row.dueAt = batch.now;
   return { position, claimed: null };
@@ -90,7 +77,7 @@ function mayWake(batch: Batch, row: RunRow, cancels: boolean): boolean {
   return !isDelayedStart || cancels;
 }
 
-function mayClaim(batch: Batch, row: RunRow, { worker, names }: ClaimFor): boolean {
+function mayClaim(batch: Batch, row: RunRow, { worker, routes }: ClaimFor): boolean {
   const lease = batch.workers.get(worker);
-  return !isSuspect(row) && lease !== undefined && batch.now < lease.leaseUntil && names.includes(batch.names.nameOf(row.name));
+  return !isSuspect(row) && lease !== undefined && batch.now < lease.leaseUntil && routes.includes(batch.names.nameOf(row.route));
 }

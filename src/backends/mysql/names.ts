@@ -2,7 +2,7 @@ import type { Lanes, Work } from "./lanes.js";
 import type { Tables } from "./schema.js";
 import { idColumns, idOf, numberOf, pieces } from "./sql.js";
 
-/** Names of workflows and activities as integers, so that rows and indexes stay narrow. Names are never removed, so what was read stays true. */
+/** Names of workflows and activities, and routes, as integers, so that rows and indexes stay narrow. Names are never removed, so what was read stays true. */
 export interface Names {
   /** Makes sure that these names have ids: to be called, and committed, before the transaction that needs them. */
   ensure(names: readonly string[]): Promise<void>;
@@ -24,7 +24,8 @@ export function nameTable(lanes: Lanes, tables: Tables): Names {
   const catchUp = async (work?: Work): Promise<void> => {
     // From the beginning of the unknown: ids are given before their rows are committed, so a smaller one may come after a larger one.
     const read = [`SELECT id, name_key, name_long FROM ${tables.name} WHERE id > ${lastId} ORDER BY id`];
-    const answers = await (work === undefined ? lanes.transact((own) => own.run(read)) : work.run(read));
+    const run = work?.readFresh ?? work?.run;
+    const answers = await (run === undefined ? lanes.transact((own) => own.run(read)) : run(read));
     for (const [id, key, long] of answers[0]?.rows ?? []) {
       const name = idOf(key, long);
       idByName.set(name, numberOf(id));

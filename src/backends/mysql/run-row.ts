@@ -1,12 +1,15 @@
 import type { ClaimedRun, ParkReason, RunKey, RunRecord, RunStatus, WorkerKey } from "../../backend/index.js";
+import type { Names } from "./names.js";
+import type { RunFact } from "./run-fact.js";
 import { suspectCrashCount } from "./schema.js";
 import type { Row } from "./session.js";
-import { idOf, nullableNumberOf, nullableTextOf, number, numberOf, text } from "./sql.js";
+import { nullableNumberOf, nullableTextOf, number, numberOf, text } from "./sql.js";
 
 /** Statuses as they are stored. */
 const statuses: readonly RunStatus[] = ["running", "parked", "completed", "failed", "cancelled", "terminated", "continued"];
 export const runningStatus = 0;
 export const parkedStatus = 1;
+export const continuedStatus = 6;
 export const statusNumber = (status: RunStatus): number => statuses.indexOf(status);
 const statusOf = (stored: number): RunStatus => statuses[stored] ?? "running";
 
@@ -14,8 +17,8 @@ const statusOf = (stored: number): RunStatus => statuses[stored] ?? "running";
 export interface RunRow {
   readonly key: RunKey;
   readonly chain: RunKey;
-  /** Id of the name. */
-  readonly name: number;
+  /** Id of the route. */
+  readonly route: number;
   status: number;
   owner: WorkerKey | null;
   epoch: number;
@@ -34,21 +37,10 @@ export interface RunRow {
   parkReason: string | null;
 }
 
-/** The part of a run that never changes. */
-export interface RunFact {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly version: string | null;
-  readonly engineVersion: number;
-  readonly inputHash: string;
-  readonly createdAt: number;
-  readonly deadlineAt: number | null;
-}
-
 export const isSuspect = (row: RunRow): boolean => row.crashCount >= suspectCrashCount;
-export const isOpenRow = (row: RunRow): boolean => row.status <= parkedStatus;
+export const isOpenRow = (row: Pick<RunRow, "status">): boolean => row.status <= parkedStatus;
 
-/** Which part of the index of due runs a run is in: those with the same lane and name are claimed in the order of their due times. */
+/** Which part of the index of due runs a run is in: those with the same lane and route are claimed in the order of their due times. */
 export const laneOf = (row: Pick<RunRow, "status" | "crashCount">): number =>
   (row.status === parkedStatus ? 2 : 0) + (row.crashCount >= suspectCrashCount ? 1 : 0);
 export const ordinaryLanes: readonly number[] = [0, 2];
@@ -56,30 +48,17 @@ export const suspectLanes: readonly number[] = [1, 3];
 export const parkedLanes: readonly number[] = [2, 3];
 
 const rowNames =
-  "id,chain,name,status,owner,epoch,last_seq,inbox_count,inbox_seen,due_at,crash_count,park_count,is_suspect,has_tasks,has_keys,ended_at,park_reason".split(
+  "id,chain,route,status,owner,epoch,last_seq,inbox_count,inbox_seen,due_at,crash_count,park_count,is_suspect,has_tasks,has_keys,ended_at,park_reason".split(
     ",",
   );
 export const rowColumns = rowNames.map((name) => `r.${name}`).join(",");
 export const rowWidth = rowNames.length;
-const factNames = [
-  "workflow_key",
-  "workflow_long",
-  "run_key",
-  "run_long",
-  "version",
-  "engine_version",
-  "input_hash",
-  "created_at",
-  "deadline_at",
-];
-export const factColumns = factNames.map((name) => `f.${name}`).join(",");
-export const factWidth = factNames.length;
 
 export function rowOf(columns: Row): RunRow {
   const [
     key,
     chain,
-    name,
+    route,
     status,
     owner,
     epoch,
@@ -96,7 +75,7 @@ export function rowOf(columns: Row): RunRow {
   return {
     key: numberOf(key),
     chain: numberOf(chain),
-    name: numberOf(name),
+    route: numberOf(route),
     status: numberOf(status),
     owner: nullableNumberOf(owner),
     epoch: numberOf(epoch),
@@ -114,31 +93,18 @@ export function rowOf(columns: Row): RunRow {
   };
 }
 
-export function factOf(columns: Row): RunFact {
-  const [workflowKey, workflowLong, runKey, runLong, version, engineVersion, inputHash, createdAt, deadlineAt] = columns;
-  return {
-    workflowId: idOf(workflowKey, workflowLong),
-    runId: idOf(runKey, runLong),
-    version: nullableTextOf(version),
-    engineVersion: numberOf(engineVersion),
-    inputHash: String(inputHash),
-    createdAt: numberOf(createdAt),
-    deadlineAt: nullableNumberOf(deadlineAt),
-  };
-}
-
-export function claimOf(row: RunRow, fact: RunFact, name: string): ClaimedRun {
+export function claimOf(row: RunRow, fact: RunFact, names: Pick<Names, "nameOf">): ClaimedRun {
   const { key, epoch, lastSeq, inboxCount, crashCount, parkCount } = row;
-  const { workflowId, runId, version, engineVersion, createdAt, deadlineAt } = fact;
-  const status = row.status === parkedStatus ? "parked" : "running";
+  const { workflowId, runId, version, engineVersion, createdAt, deadlineAt, parentRunId, options } = fact;
   return {
     key,
     workflowId,
     runId,
-    name,
+    name: names.nameOf(fact.name),
+    route: names.nameOf(row.route),
     version,
     engineVersion,
-    status,
+    status: row.status === parkedStatus ? "parked" : "running",
     createdAt,
     deadlineAt,
     epoch,
@@ -146,21 +112,32 @@ export function claimOf(row: RunRow, fact: RunFact, name: string): ClaimedRun {
     inboxCount,
     crashCount,
     parkCount,
+    parentRunId,
+    options,
   };
 }
 
-export function recordOf(row: RunRow, fact: RunFact, others: Pick<RunRecord, "name" | "ownerId" | "inboxUnread">): RunRecord {
+export function recordOf(
+  row: RunRow,
+  fact: RunFact,
+  names: Pick<Names, "nameOf">,
+  others: Pick<RunRecord, "ownerId" | "inboxUnread" | "attributes">,
+): RunRecord {
   const { key, epoch, lastSeq, inboxCount, crashCount, dueAt, endedAt } = row;
   return {
     ...fact,
     ...others,
     key,
+    name: names.nameOf(fact.name),
+    route: names.nameOf(row.route),
     status: statusOf(row.status),
     endedAt,
     dueAt,
     epoch,
     lastSeq,
     inboxCount,
+    // The inbox has gone on with the chain.
+    inboxUnread: row.status === continuedStatus ? 0 : others.inboxUnread,
     crashCount,
     parkReason: row.parkReason === null ? null : (JSON.parse(row.parkReason) as ParkReason),
   };
@@ -169,7 +146,7 @@ export function recordOf(row: RunRow, fact: RunFact, others: Pick<RunRecord, "na
 /** What a turn can change, in the order of `changingValues`. */
 const changing =
   "status,lane,owner,epoch,last_seq,inbox_count,inbox_seen,due_at,crash_count,park_count,is_suspect,has_tasks,has_keys,ended_at,park_reason";
-export const insertRunHead = (table: string): string => `INSERT INTO ${table} (id,chain,name,${changing}) VALUES `;
+export const insertRunHead = (table: string): string => `INSERT INTO ${table} (id,chain,route,${changing}) VALUES `;
 /** For rows that are there: the rows were locked and read by the same transaction, so what is written is known to follow from what is there. */
 export const updateRunTail = ` ON DUPLICATE KEY UPDATE ${changing
   .split(",")
@@ -179,5 +156,5 @@ export const updateRunTail = ` ON DUPLICATE KEY UPDATE ${changing
 const bit = (value: boolean): string => (value ? "1" : "0");
 
 export const rowValues = (row: RunRow): string =>
-  `(${row.key},${row.chain},${row.name},${row.status},${laneOf(row)},${number(row.owner)},${row.epoch},${row.lastSeq},${row.inboxCount},${row.inboxSeen},` +
+  `(${row.key},${row.chain},${row.route},${row.status},${laneOf(row)},${number(row.owner)},${row.epoch},${row.lastSeq},${row.inboxCount},${row.inboxSeen},` +
   `${number(row.dueAt)},${row.crashCount},${row.parkCount},${bit(row.isSuspect)},${bit(row.hasTasks)},${bit(row.hasKeys)},${number(row.endedAt)},${text(row.parkReason)})`;

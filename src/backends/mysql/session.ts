@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 /** What those who wait for an answer get when the connection is lost without an error of the driver's. */
-class ConnectionLost extends Error {
+export class ConnectionLost extends Error {
   readonly code = "CONNECTION_LOST";
 }
 
@@ -29,8 +29,11 @@ export class Session {
   #isLost = false;
   readonly #onLost: (() => void)[] = [];
   readonly #waiting = new Set<(error: unknown) => void>();
-  /** Is this the server's own connection, or one that a pooler lends? Only then do session locks mean anything. */
-  isDirect = false;
+  /**
+   * Do session locks say who lives? Not if a pooler lends the connection, nor on the nodes of a cluster: each keeps its locks to itself, and a worker whose
+   * connection went over to another node has not died.
+   */
+  hasTellingLocks = false;
 
   constructor(connection: MysqlConnection, runtime: Pick<Runtime, "setTimer">) {
     this.#connection = connection;
@@ -52,7 +55,10 @@ export class Session {
   /** Learns what the server takes in one packet. @throws what the server says */
   async prepare(settings: readonly string[]): Promise<readonly Row[]> {
     const direct = (await this.#ask("SELECT CONNECTION_ID(), @@max_allowed_packet", 1))[0]?.rows[0] ?? [];
-    this.isDirect = Number(direct[0]) === this.#connection.threadId;
+    const [, isClustered] = (await this.#ask("SHOW VARIABLES LIKE 'wsrep_on'", 1))[0]?.rows[0] ?? [];
+    // What any node has acknowledged is seen here: of two connections through a proxy, the one that reads may go to another node than the one that claimed.
+    if (isClustered === "ON") await this.#ask("SET SESSION wsrep_sync_wait=1", 1);
+    this.hasTellingLocks = Number(direct[0]) === this.#connection.threadId && isClustered !== "ON";
     this.#bytesMax = Number(direct[1]) - 1024;
     try {
       await this.#ask("SELECT 1;SELECT 2", 2);
@@ -128,13 +134,13 @@ export class Session {
 }
 
 /** Rows, or what a statement without rows did. */
-function answerOf(result: unknown): Answer {
+export function answerOf(result: unknown): Answer {
   if (Array.isArray(result)) return { rows: result as Row[], affected: 0, insertId: 0 };
   const { affectedRows = 0, insertId = 0 } = result as { readonly affectedRows?: number; readonly insertId?: number };
   return { rows: [], affected: Number(affectedRows), insertId: Number(insertId) };
 }
 
-const tooLarge = (bytesMax: number): StoreFailure =>
+export const tooLarge = (bytesMax: number): StoreFailure =>
   new StoreFailure(
     "backend_failed",
     `MySQL: a row is larger than the ${bytesMax} bytes that the server takes. Raise max_allowed_packet (and innodb_log_file_size with it), or store less.`,

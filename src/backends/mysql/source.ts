@@ -14,16 +14,22 @@ export interface Source {
 
 const connectTimeoutMs = 10_000;
 
+/** Also what shows that settings stick: no server has this by default, as it may have all else. */
+const lockWaitSeconds = 2;
+
+export const strictMode = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+
 /**
  * What the store relies on, whatever the server's defaults. READ COMMITTED has no gap locks, so that writers of different rows do not meet; every rule of
- * the store is held by keys and row locks. A short lock wait, so that a row which somebody keeps is a failure and not a standstill.
+ * the store is held by keys and row locks. A short lock wait, so that a row which somebody keeps is a failure and not a standstill. MariaDB, which alone
+ * reads such comments, ends a transaction whose process hangs in the middle of it, and with it the locks that nobody could take the runs over for.
  */
 const settings = [
   "SET NAMES utf8mb4",
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-  "SET SESSION sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',autocommit=1,innodb_lock_wait_timeout=2,lock_wait_timeout=20",
+  `SET SESSION sql_mode='${strictMode}',autocommit=1,innodb_lock_wait_timeout=${lockWaitSeconds},lock_wait_timeout=20 /*M! ,idle_transaction_timeout=2 */`,
   // Asked of the session itself: a pooler may have swallowed what was set.
-  "SELECT VERSION(), DATABASE(), LENGTH('\\\\'), @@autocommit, @@log_bin, @@binlog_format, @@character_set_client, LENGTH('é')",
+  "SELECT VERSION(), DATABASE(), LENGTH('\\\\'), @@autocommit, @@log_bin, @@binlog_format, @@character_set_client, LENGTH('é'), @@innodb_lock_wait_timeout",
 ] as const;
 
 export function sourceOf(target: string | MysqlPool, runtime: Runtime): Source {
@@ -74,7 +80,7 @@ const leastMariadb = [10, 11] as const;
 const leastMysql = [8, 0] as const;
 
 function checkServer(rows: readonly (readonly unknown[])[]): void {
-  const [version, database, backslash, autocommit, logBin, binlogFormat, charset, accent] = rows[0] ?? [];
+  const [version, database, backslash, autocommit, logBin, binlogFormat, charset, accent, lockWait] = rows[0] ?? [];
   const refuse = (message: string): never => {
     throw new StoreFailure("backend_mismatch", `MySQL: ${message}`, { outcome: "none", transient: false });
   };
@@ -84,7 +90,7 @@ function checkServer(rows: readonly (readonly unknown[])[]): void {
   if (major < least[0] || (major === least[0] && minor < least[1]))
     refuse(`the server is ${shown}. perdure needs MariaDB 10.11 or newer, or MySQL 8.0 or newer.`);
   if (database === null) refuse("the address names no database. Add one, for example mysql://user@host/app.");
-  if (Number(backslash) !== 1 || Number(autocommit) !== 1)
+  if (Number(backslash) !== 1 || Number(autocommit) !== 1 || Number(lockWait) !== lockWaitSeconds)
     refuse("the session's settings do not stick. Is there a pooler between? Let it keep session state, or connect to the server.");
   if (charset !== "utf8mb4" || Number(accent) !== 2)
     refuse(`the connection's character set is ${String(charset)}, not utf8mb4. Set charset: "utf8mb4" where the pool is made.`);

@@ -27,6 +27,10 @@ export function number(value: number | null): string {
 export const payloadColumns = (payload: Payload | null): string =>
   payload === null ? "NULL,NULL" : typeof payload === "string" ? `${text(payload)},NULL` : `NULL,${bytes(payload)}`;
 
+/** For updating the two columns. */
+export const payloadSets = (name: string, payload: Payload): string =>
+  typeof payload === "string" ? `${name}_text=${text(payload)},${name}_bytes=NULL` : `${name}_text=NULL,${name}_bytes=${bytes(payload)}`;
+
 /** The other way round. Copied, because the driver's buffers are parts of larger ones. */
 export const payloadOf = (asText: unknown, asBytes: unknown): Payload | null =>
   typeof asText === "string" ? asText : asBytes instanceof Uint8Array ? new Uint8Array(asBytes) : null;
@@ -50,6 +54,8 @@ export const idColumns = (id: string): string => {
   return isHashed(key) ? `x'${key}',${text(id)}` : `x'${key}',NULL`;
 };
 
+export const nullableIdColumns = (id: string | null): string => (id === null ? "NULL,NULL" : idColumns(id));
+
 export const keyLiteral = (id: string): string => `x'${idKey(id)}'`;
 
 const isHashed = (key: string): boolean => key.length === 66 && key.startsWith("ff");
@@ -57,6 +63,8 @@ const isHashed = (key: string): boolean => key.length === 66 && key.startsWith("
 /** The id of a row from the same two columns. */
 export const idOf = (key: unknown, long: unknown): string =>
   typeof long === "string" ? long : Buffer.isBuffer(key) ? key.toString("utf8") : String(key);
+
+export const nullableIdOf = (key: unknown, long: unknown): string | null => (key === null || key === undefined ? null : idOf(key, long));
 
 export const hexOf = (key: unknown): string => (Buffer.isBuffer(key) ? key.toString("hex") : Buffer.from(String(key)).toString("hex"));
 
@@ -68,12 +76,15 @@ export const nullableTextOf = (value: unknown): string | null => (typeof value =
 /** Longer lists become subqueries on MariaDB (in_predicate_conversion_threshold), which changes the order of locking. */
 const listMax = 500;
 
-export function pieces<T>(list: readonly T[]): readonly (readonly T[])[] {
-  if (list.length <= listMax) return list.length === 0 ? [] : [list];
-  return Array.from({ length: Math.ceil(list.length / listMax) }, (_, index) => list.slice(index * listMax, (index + 1) * listMax));
+export function pieces<T>(list: readonly T[], max = listMax): readonly (readonly T[])[] {
+  if (list.length <= max) return list.length === 0 ? [] : [list];
+  return Array.from({ length: Math.ceil(list.length / max) }, (_, index) => list.slice(index * max, (index + 1) * max));
 }
 
 /** The database's clock in whole milliseconds, whatever the session's time zone, summer time or not. */
 export const nowSql = "TIMESTAMPDIFF(MICROSECOND,'1970-01-01',UTC_TIMESTAMP(6)) DIV 1000";
 /** The same to the microsecond, for estimating the distance between the clocks. */
 export const clockSql = "TIMESTAMPDIFF(MICROSECOND,'1970-01-01',UTC_TIMESTAMP(6))";
+
+/** What tells one database from another, as text. */
+export const placeSql = "CONCAT_WS('/',@@hostname,@@port,DATABASE())";

@@ -1,4 +1,5 @@
 import type { Runtime, TimerHandle } from "../../platform/runtime.js";
+import { isDisconnect } from "./failure.js";
 import { closed, gate } from "./lanes.js";
 import type { Answer, Session } from "./session.js";
 import type { Source } from "./source.js";
@@ -7,6 +8,8 @@ import type { Source } from "./source.js";
 export interface StandingSession {
   /** The connection, if it is there. */
   current(): Session | undefined;
+  /** The connection, opened if need be. */
+  ready(): Promise<Session>;
   ask(statements: readonly string[]): Promise<readonly Answer[]>;
   close(): void;
 }
@@ -61,7 +64,16 @@ export function standingSession({ source, runtime, isNeeded, onOpen }: StandingS
 
   return {
     current,
-    ask: async (statements) => (await ready()).run(statements, answerMaxMs),
+    ready,
+    async ask(statements) {
+      const session = await ready();
+      try {
+        return await session.run(statements, answerMaxMs);
+      } catch (error) {
+        if (isDisconnect(error)) session.destroy();
+        throw error;
+      }
+    },
     close() {
       isClosed = true;
       timer?.cancel();

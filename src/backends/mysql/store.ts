@@ -15,9 +15,12 @@ import { migrate } from "./migrate.js";
 import { nameTable } from "./names.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
 import type { Tables } from "./schema.js";
+import { readChunks, readEntries, readStreamTail } from "./shelf.js";
 import { sourceOf, type Source } from "./source.js";
-import { clockSql, numberOf } from "./sql.js";
+import { clockSql, numberOf, placeSql } from "./sql.js";
+import { expireTasks } from "./task-outcomes.js";
 import { recover, registerWorker, renewStatement, retireWorker } from "./workers.js";
+import { applyWithin } from "./within.js";
 
 export interface MysqlStoreOptions {
   readonly target: string | MysqlPool;
@@ -32,10 +35,10 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
   const clock = databaseClock(runtime);
   try {
     const askedMs = runtime.monotonicMs();
-    const [answer] = await lanes.transact((work) => work.run([`SELECT @@hostname, @@port, DATABASE(), ${clockSql}`]));
-    const [host, port, database, time] = answer?.rows[0] ?? [];
+    const [answer] = await lanes.transact((work) => work.run([`SELECT ${placeSql}, ${clockSql}`]));
+    const [place, time] = answer?.rows[0] ?? [];
     clock.note(numberOf(time) / 1000, askedMs);
-    const scope = [host, port, database, prefix].map(String).join("/");
+    const scope = `${String(place)}/${prefix}`;
     await migrate(lanes, tables, scope);
     const hall: Hall = {
       lanes,
@@ -44,7 +47,14 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       noteTime: clock.note,
       monotonicMs: () => runtime.monotonicMs(),
     };
-    return new MysqlStore({ hall, clock, source, live: liveness({ source, runtime, scope }), hints: hints(scope, runtime) });
+    return new MysqlStore({
+      hall,
+      clock,
+      source,
+      live: liveness({ source, runtime, scope }),
+      hints: hints(scope, runtime),
+      place: String(place),
+    });
   } catch (error) {
     lanes.close();
     throw asFailure(error, source);
@@ -57,6 +67,8 @@ interface Parts {
   readonly source: Source;
   readonly live: Liveness;
   readonly hints: Hints;
+  /** The server and the database. */
+  readonly place: string;
 }
 
 class MysqlStore implements Store {
@@ -84,6 +96,17 @@ class MysqlStore implements Store {
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#parts.hints.tellOthers();
     // They stand in the order of their operations, which is all that the mapped type says.
+    return outcomes as never;
+  }
+
+  async applyWithin<const Operations extends readonly Operation[]>(
+    transaction: unknown,
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    for (const operation of operations) assertWellFormed(operation);
+    const { live, place } = this.#parts;
+    const outcomes = await this.#call((hall) => applyWithin({ hall, live, place }, transaction, operations));
+    // Nobody is told: until the application commits there is no news, and when it does it does not say so.
     return outcomes as never;
   }
 
@@ -126,6 +149,12 @@ class MysqlStore implements Store {
     return freed;
   }
 
+  async expireTasks(): Promise<number> {
+    const expired = await this.#call(expireTasks);
+    if (expired > 0) this.#parts.hints.tellOthers();
+    return expired;
+  }
+
   /** A worker of this store is gone: its lock says nothing any more. */
   async #letGo(worker: WorkerKey): Promise<void> {
     const lockName = this.#lockNames.get(worker);
@@ -157,8 +186,8 @@ class MysqlStore implements Store {
     this.#parts.hints.tellOthers();
   }
 
-  async retryParked(names: readonly string[]): Promise<number> {
-    const retried = await this.#call((hall) => retryParked(hall, names));
+  async retryParked(routes: readonly string[]): Promise<number> {
+    const retried = await this.#call((hall) => retryParked(hall, routes));
     if (retried > 0) this.#parts.hints.tellOthers();
     return retried;
   }
@@ -175,6 +204,18 @@ class MysqlStore implements Store {
 
   findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
     return this.#call((hall) => findRuns(hall, targets));
+  }
+
+  readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
+    return this.#call((hall) => readEntries(hall, options));
+  }
+
+  readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
+    return this.#call((hall) => readChunks(hall, options));
+  }
+
+  readStreamTail(options: Parameters<Store["readStreamTail"]>[0]): ReturnType<Store["readStreamTail"]> {
+    return this.#call((hall) => readStreamTail(hall, options));
   }
 
   listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {

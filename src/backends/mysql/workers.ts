@@ -146,7 +146,7 @@ owner=NULL, epoch=epoch+1, due_at=${nowSql} WHERE id IN (${piece.join(",")})`,
     ...pieces(taskKeys).map(
       (piece) =>
         `UPDATE ${tables.task} FORCE INDEX (PRIMARY) SET crash_count=crash_count+${charge(crashed && !hasSuspects)}, owner=NULL, epoch=epoch+1,
-due_at=${nowSql}, claimable_at=${nowSql} WHERE id IN (${piece.join(",")})`,
+due_at=${nowSql}, claimable_at=${nowSql}, expires_at=NULL WHERE id IN (${piece.join(",")})`,
     ),
   ]);
   return { runs: runs.length, tasks: taskKeys.length };

@@ -1,6 +1,6 @@
 /** What `apply_1` answers, as outcomes. */
 import { StoreFailure, type ClaimedRun, type Operation, type Outcome } from "../../backend/index.js";
-import { outcomeCodes } from "./apply-functions.js";
+import { outcomeCodes } from "./codes.js";
 import { claimedRunOf, recordOf } from "./values.js";
 
 /** Columns: x, code, n, k, w, made_at, extra. */
@@ -18,7 +18,7 @@ export type AppliedRow = readonly [
 export function outcomeOf([, code, n, k, w, madeAt, extra]: AppliedRow): Outcome | undefined {
   switch (code) {
     case outcomeCodes.committed:
-      return { status: "committed", owned: w !== null, inboxCount: n ?? 0 };
+      return { status: "committed", owned: w !== null, inboxCount: n ?? 0, continued: claimedOf(extra) };
     case outcomeCodes.fenced:
       return { status: "fenced" };
     case outcomeCodes.unseenInbox:
@@ -45,6 +45,12 @@ export function outcomeOf([, code, n, k, w, madeAt, extra]: AppliedRow): Outcome
       return { status: "resumed" };
     case outcomeCodes.notParked:
       return { status: "not_parked" };
+    case outcomeCodes.touched:
+      return { status: "touched", cancelRequested: n === 1 };
+    case outcomeCodes.appended:
+      return { status: "appended" };
+    case outcomeCodes.terminated:
+      return { status: "terminated", key: k ?? 0, runId: claimedRunOf(parse(extra)).runId };
     case outcomeCodes.deferred:
       return undefined;
     default:
@@ -59,7 +65,7 @@ export function outcomeOf([, code, n, k, w, madeAt, extra]: AppliedRow): Outcome
 export function usualOutcome(operation: Operation | undefined): Outcome {
   if (operation?.type === "turn") {
     const { next, inboxSeen } = operation.effects;
-    return { status: "committed", owned: next.state === "driving", inboxCount: inboxSeen };
+    return { status: "committed", owned: next.state === "driving", inboxCount: inboxSeen, continued: null };
   }
   throw new StoreFailure("backend_failed", "PostgreSQL gave no outcome of an operation.", { outcome: "unknown", transient: false });
 }

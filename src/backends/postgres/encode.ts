@@ -4,22 +4,27 @@ import type {
   Effects,
   HistoryRecord,
   InboxItem,
-  NextState,
+  NewRun,
   NewTask,
+  NextState,
   Operation,
+  RunTarget,
   StartOperation,
+  Termination,
   TurnOperation,
 } from "../../backend/index.js";
-import { nextCodes, operationCodes } from "./apply-functions.js";
+import { noEffects } from "../../backend/no-effects.js";
+import { nextCodes, operationCodes, reuseCodes } from "./codes.js";
 import { indexForm, longForms } from "./names.js";
+import { encodeAttributes, encodeChunks, encodeEntries } from "./encode-shelf.js";
 import { kindNumber, payloadFields, statusNumber } from "./values.js";
 
 /** The arguments of `apply_1`. */
 export interface EncodedBatch {
   readonly operations: string;
   readonly lines: string;
-  /** The names that most claims of the batch are for; a claim with others carries its own. */
-  readonly claimNames: readonly string[] | null;
+  /** The routes that most claims of the batch are for; a claim with others carries its own. */
+  readonly claimRoutes: readonly string[] | null;
 }
 
 /** Operations with their index in the batch. */
@@ -30,12 +35,12 @@ type Row = Record<string, unknown>;
 
 export function encodeBatch(members: Members): EncodedBatch {
   const lines: Row[] = [];
-  const claimNames = namesOfFirstClaim(members);
-  const rows = members.map(([index, operation]) => encode(operation, index, lines, claimNames));
+  const claimRoutes = routesOfFirstClaim(members);
+  const rows = members.map(([index, operation]) => encode(operation, index, lines, claimRoutes));
   return {
     operations: JSON.stringify(rows),
     lines: JSON.stringify(lines),
-    claimNames: claimNames === null ? null : claimNames.map(indexForm),
+    claimRoutes: claimRoutes === null ? null : claimRoutes.map(indexForm),
   };
 }
 
@@ -69,18 +74,26 @@ export function encodeSimple(operations: readonly Operation[]): EncodedSimpleBat
   };
 }
 
-/** Turns of different runs and starts of different ids: none depends on another, whatever their order. */
-function isSimple(operations: readonly Operation[]): boolean {
+/** Turns of different runs and starts of different ids, without rare effects: none depends on another, whatever their order. */
+export function isSimple(operations: readonly Operation[]): boolean {
   const keys = new Set<number | string>();
   for (const operation of operations) {
-    if (operation.type === "turn") keys.add(operation.key);
-    else if (operation.type === "start") keys.add(operation.run.workflowId);
+    if (operation.type === "turn" && isPlain(operation.effects)) keys.add(operation.key);
+    else if (operation.type === "start" && isPlainStart(operation)) keys.add(operation.run.workflowId);
     else return false;
   }
   return keys.size === operations.length;
 }
 
-function encode(operation: Operation, x: number, lines: Row[], claimNames: readonly string[] | null): Row {
+const isPlain = ({ tasks, cancelledTasks, entries, chunks, attributes, next }: Effects): boolean =>
+  entries.length + chunks.length + attributes.length + cancelledTasks.length === 0 &&
+  (next.state !== "ended" || tasks.length === 0) &&
+  next.state !== "continued";
+
+const isPlainStart = ({ reuse, terminates, attributes, eager }: StartOperation): boolean =>
+  reuse === "never" && terminates === null && attributes.length === 0 && (eager === null || isPlain(eager.effects));
+
+function encode(operation: Operation, x: number, lines: Row[], claimRoutes: readonly string[] | null): Row {
   switch (operation.type) {
     case "turn":
       return { o: operationCodes.turn, ...encodeTurn(operation, x, lines) };
@@ -94,22 +107,27 @@ function encode(operation: Operation, x: number, lines: Row[], claimNames: reado
         ...targetOf(operation.target),
         dk: indexForm(dedupeKey),
         ...itemOf(item),
-        ...claimOf(claimFor, claimNames),
+        ...claimOf(claimFor, claimRoutes),
       };
       return row;
     }
     case "finish_task": {
-      const { key, epoch, kind, payload, claimFor } = operation;
-      return {
-        x,
-        o: operationCodes.finish,
-        k: key,
-        e: epoch,
-        kd: kindNumber(kind),
-        ...payloadFields(payload),
-        ...claimOf(claimFor, claimNames),
-      };
+      const { task, kind, payload, claimFor } = operation;
+      const which = "key" in task ? { k: task.key, e: task.epoch } : { ri: indexForm(task.runId), co: task.command, at: task.attempt };
+      const what = kind === "done" ? {} : { kd: kindNumber(kind), ...payloadFields(payload) };
+      return { x, o: operationCodes.finish, ...which, ...what, ...claimOf(claimFor, claimRoutes) };
     }
+    case "touch_task": {
+      const { key, epoch, details, detach } = operation;
+      return { x, o: operationCodes.touch, k: key, e: epoch, st: detach ? 1 : 0, ...payloadFields(details) };
+    }
+    case "append": {
+      const { on, chunks } = operation;
+      const which = "task" in on ? { k: on.task, st: 1 } : { k: on.run, st: 0 };
+      return { x, o: operationCodes.append, ...which, e: on.epoch, ex: encodeChunks(chunks) };
+    }
+    case "terminate":
+      return { x, o: operationCodes.terminate, ...targetOf(operation.target), ex: encodeTermination(operation.termination) };
     case "resume":
       return { x, o: operationCodes.resume, ...targetOf(operation.target) };
     default:
@@ -134,24 +152,56 @@ function encodeTurn({ key, epoch, lastSeq, effects }: TurnOperation, x: number, 
   if (consumed.length > 0) row["c"] = consumed;
   addTasks(row, effects);
   if (effects.withdrawnTasks.length > 0) row["w"] = effects.withdrawnTasks;
+  if (!isPlain(effects)) addRare(row, effects);
   return row;
 }
 
-function encodeStart({ run, input, messages, dueAt, eager }: StartOperation, x: number, lines: Row[]): Row {
-  const { workflowId, runId, name } = run;
+/** What few turns have. */
+function addRare(row: Row, { cancelledTasks, entries, chunks, attributes, next }: Omit<Effects, "inboxSeen">): void {
+  const rare: Row = {};
+  if (cancelledTasks.length > 0) rare["ca"] = cancelledTasks;
+  if (entries.length > 0) rare["en"] = encodeEntries(entries);
+  if (chunks.length > 0) rare["cu"] = encodeChunks(chunks);
+  if (attributes.length > 0) rare["ab"] = encodeAttributes(attributes);
+  if (next.state === "continued") {
+    rare["nr"] = { ...encodeRun(next.run), ...(next.dueAt !== null && { d: next.dueAt }), ...payloadFields(next.input) };
+  }
+  if (Object.keys(rare).length > 0) row["ex"] = { ...(row["ex"] as Row | undefined), ...rare };
+}
+
+function encodeRun(run: NewRun): Row {
+  const { workflowId, runId, route, parentRunId, options } = run;
   const row: Row = {
-    x,
     wf: indexForm(workflowId),
     ri: indexForm(runId),
-    nm: indexForm(name),
-    lf: longForms({ workflowId, runId, name }),
+    nm: run.name,
+    rt: indexForm(route),
+    lf: longForms({ workflowId, runId, route, ...(parentRunId !== null && { parentRunId }) }),
     ve: run.version,
     ev: run.engineVersion,
     ih: run.inputHash,
     dl: run.deadlineAt,
   };
+  if (parentRunId !== null) row["pa"] = indexForm(parentRunId);
+  if (options !== null) row["os"] = options;
+  return row;
+}
+
+const encodeTermination = ({ event, payload, tasks }: Termination): Row => ({
+  e: event,
+  ...payloadFields(payload),
+  ...(tasks.length > 0 && { t: encodeTasks(tasks) }),
+});
+
+function encodeStart(operation: StartOperation, x: number, lines: Row[]): Row {
+  const { run, input, messages, dueAt, reuse, terminates, attributes, eager } = operation;
+  const row: Row = { x, ...encodeRun(run) };
+  if (reuse !== "never" || terminates !== null) {
+    row["ex"] = { ru: reuseCodes[reuse], ...(terminates !== null && { te: encodeTermination(terminates) }) };
+  }
   if (eager === null) {
-    const items: InboxItem[] = [{ kind: "start", name: "", command: null, attempt: null, payload: input }, ...messages];
+    const items: InboxItem[] = [{ kind: "start", name: "", command: null, attempt: null, payload: input, options: null }, ...messages];
+    if (attributes.length > 0) addRare(row, { ...noEffects, attributes, next: { state: "idle", dueAt } });
     return Object.assign(row, {
       e: 0,
       n: 0,
@@ -180,7 +230,8 @@ function encodeStart({ run, input, messages, dueAt, eager }: StartOperation, x: 
   const taken = new Set(consumed);
   const items = messages.map((item, index) => placed(item, index + 1)).filter(({ po }) => !taken.has(po));
   if (items.length > 0) row["m"] = items;
-  if (next.state !== "ended") addTasks(row, effects);
+  addTasks(row, effects);
+  if (attributes.length > 0 || !isPlain(effects)) addRare(row, { ...effects, attributes: [...attributes, ...effects.attributes] });
   return row;
 }
 
@@ -200,44 +251,55 @@ function addLines(lines: Row[], x: number, events: readonly HistoryRecord[]): vo
   }
 }
 
-/** The tasks that are queued and not withdrawn at once, the last of each command. */
+/** The tasks that are queued and not withdrawn at once. */
 function addTasks(row: Row, { tasks, withdrawnTasks }: Effects): void {
   if (tasks.length === 0) return;
-  const last = new Map<number, NewTask>(tasks.map((task) => [task.command, task]));
-  for (const command of withdrawnTasks) last.delete(command);
-  // Queued in the order in which they were asked for: keys are given out in it.
-  const left = tasks.filter((task) => last.get(task.command) === task);
-  if (left.length === 0 && withdrawnTasks.length > 0) return;
-  row["t"] = left.map(({ command, name, queue, attempt, input, options, dueAt }) => {
-    const n = indexForm(name);
-    return { c: command, n, ln: n === name ? null : name, q: queue, a: attempt, d: dueAt, o: options, ...payloadFields(input) };
-  });
+  const left = withdrawnTasks.length === 0 ? tasks : tasks.filter(({ command }) => !withdrawnTasks.includes(command));
+  if (left.length > 0) row["t"] = encodeTasks(left);
 }
 
-const itemOf = ({ kind, name, command, attempt, payload }: InboxItem): Row => ({
+/** The last task of each command, in the order in which they were asked for: keys are given out in it. */
+function encodeTasks(tasks: readonly NewTask[]): readonly Row[] {
+  const last = new Map<number, NewTask>(tasks.map((task) => [task.command, task]));
+  return tasks.filter((task) => last.get(task.command) === task).map(encodeTask);
+}
+
+function encodeTask({ command, name, route, attempt, input, options, dueAt, expiresAt, heartbeatMs, details }: NewTask): Row {
+  const r = indexForm(route);
+  const row: Row = { c: command, n: name, r, a: attempt, d: dueAt, o: options, ...payloadFields(input) };
+  if (r !== route || expiresAt !== null || heartbeatMs !== null || details !== null) {
+    row["z"] = { lr: r === route ? null : route, x: expiresAt, h: heartbeatMs, ...payloadFields(details) };
+  }
+  return row;
+}
+
+const itemOf = ({ kind, name, command, attempt, payload, options }: InboxItem): Row => ({
   kd: kindNumber(kind),
   nm: name,
   co: command,
   at: attempt,
   ...payloadFields(payload),
+  ...(options !== null && { os: options }),
 });
 
 const placed = (item: InboxItem, position: number): Row & { readonly po: number } => ({ po: position, ...itemOf(item) });
 
-const targetOf = (target: { readonly workflowId: string } | { readonly runId: string }): Row =>
-  "runId" in target ? { ri: indexForm(target.runId) } : { wf: indexForm(target.workflowId) };
+function targetOf(target: RunTarget): Row {
+  if ("workflowId" in target) return { wf: indexForm(target.workflowId) };
+  return "runId" in target ? { ri: indexForm(target.runId) } : { ch: indexForm(target.chainOf) };
+}
 
-function namesOfFirstClaim(members: Members): readonly string[] | null {
+function routesOfFirstClaim(members: Members): readonly string[] | null {
   for (const [, operation] of members) {
-    if ((operation.type === "send" || operation.type === "finish_task") && operation.claimFor !== null) return operation.claimFor.names;
+    if ((operation.type === "send" || operation.type === "finish_task") && operation.claimFor !== null) return operation.claimFor.routes;
   }
   return null;
 }
 
 function claimOf(claimFor: ClaimFor | null, shared: readonly string[] | null): Row {
   if (claimFor === null) return {};
-  const { worker, names } = claimFor;
+  const { worker, routes } = claimFor;
   const isShared =
-    names === shared || (shared !== null && names.length === shared.length && names.every((name, index) => name === shared[index]));
-  return isShared ? { cw: worker } : { cw: worker, cn: names.map(indexForm) };
+    routes === shared || (shared !== null && routes.length === shared.length && routes.every((route, index) => route === shared[index]));
+  return isShared ? { cw: worker } : { cw: worker, cn: routes.map(indexForm) };
 }

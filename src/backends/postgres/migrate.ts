@@ -3,7 +3,7 @@ import { StoreFailure } from "../../backend/index.js";
 import type { PostgresClient } from "./driver.js";
 import { hasSqlState } from "./failure.js";
 import { checkSchemaName, lockClassOf } from "./names.js";
-import { migrations, newestVersion } from "./schema.js";
+import { checkHistoryPartitions, migrations, newestVersion, type TableLayout } from "./schema.js";
 
 /** Options of {@link migrationSql}. */
 export interface MigrationSqlOptions {
@@ -11,6 +11,8 @@ export interface MigrationSqlOptions {
   readonly schema?: string;
   /** The version that the database is at already: only later steps are given. Default: 0, an empty database. */
   readonly from?: number;
+  /** In how many partitions the history is kept; only counts where the tables are made. Default: 1, not partitioned. */
+  readonly historyPartitions?: number;
 }
 
 /**
@@ -21,17 +23,18 @@ export interface MigrationSqlOptions {
  * @example console.log(migrationSql({ schema: "workflows" }));
  */
 export function migrationSql(options: MigrationSqlOptions = {}): string {
-  const { schema = "perdure", from = 0 } = options;
-  return `BEGIN;\n${stepsSql(checkSchemaName(schema), from)}COMMIT;\n`;
+  const { schema = "perdure", from = 0, historyPartitions = 1 } = options;
+  const layout = { historyPartitions: checkHistoryPartitions(historyPartitions) };
+  return `BEGIN;\n${stepsSql(checkSchemaName(schema), from, layout)}COMMIT;\n`;
 }
 
-function stepsSql(name: string, from: number): string {
+function stepsSql(name: string, from: number, layout: TableLayout): string {
   const schema = `"${name}"`;
   const steps = migrations
     .filter(({ version }) => version > from)
     .map(
       ({ version, title, oldestReader, sql }) =>
-        `${sql(schema)}\nINSERT INTO ${schema}.migration (version, title, oldest_reader) VALUES (${version}, '${title}', ${oldestReader});\n`,
+        `${sql(schema, layout)}\nINSERT INTO ${schema}.migration (version, title, oldest_reader) VALUES (${version}, '${title}', ${oldestReader});\n`,
     );
   return `SELECT pg_advisory_xact_lock(${lockClassOf(name)}, 0);
 CREATE SCHEMA IF NOT EXISTS ${schema};
@@ -44,8 +47,15 @@ CREATE TABLE IF NOT EXISTS ${schema}.migration (
 ${steps.join("")}`;
 }
 
-/** Brings the tables up to date. */
-export async function prepareDatabase(client: PostgresClient, schema: string, mayMigrate: boolean): Promise<void> {
+/** What of the options concerns the tables. */
+export interface TableOptions {
+  readonly schema: string;
+  readonly layout: TableLayout;
+  readonly mayMigrate: boolean;
+}
+
+/** Brings the tables up to date. Tables that are there keep the layout that they were made with. */
+export async function prepareDatabase(client: PostgresClient, { schema, layout, mayMigrate }: TableOptions): Promise<void> {
   const found = await readVersion(client, schema);
   assertReadable(found, schema);
   if (found.version >= newestVersion) return;
@@ -55,11 +65,11 @@ export async function prepareDatabase(client: PostgresClient, schema: string, ma
       `The schema "${schema}" is at version ${found.version}, and this version of perdure needs ${newestVersion}. Run what migrationSql() gives, or let postgres() migrate.`,
     );
   }
-  // Under the lock, what another process has done meanwhile is seen.
+  // Under the lock, what another process has done meanwhile is seen. Stores go on only when the tables are on the disk: they never look for them again.
   try {
-    await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${lockClassOf(schema)}, 0)`);
+    await client.query(`BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock(${lockClassOf(schema)}, 0)`);
     const now = await readVersion(client, schema);
-    if (now.version < newestVersion) await client.query(stepsSql(schema, now.version));
+    if (now.version < newestVersion) await client.query(stepsSql(schema, now.version, layout));
     await client.query("COMMIT");
   } catch (error) {
     await client.query("ROLLBACK").catch(() => undefined);

@@ -3,6 +3,7 @@ import { PerdureError } from "../../errors.js";
 import type { PostgresPool } from "./driver.js";
 import { maskOf } from "./failure.js";
 import { checkSchemaName } from "./names.js";
+import { checkHistoryPartitions } from "./schema.js";
 import { connectionsPerStore, openPostgresStore } from "./store.js";
 
 /** Options of {@link postgres}. */
@@ -16,9 +17,14 @@ export interface PostgresOptions {
   readonly migrate?: "auto" | "never";
   /** What the server shows for the connections. Only with a URL. Default: `"perdure"`. */
   readonly applicationName?: string;
+  /**
+   * In how many hash partitions the history, by far the largest table, is kept: a whole number from 1 (not partitioned) to 256. Only counts when the tables
+   * are made: tables that are there stay as they are, whatever is given here. Default: 1.
+   */
+  readonly historyPartitions?: number;
 }
 
-const knownOptions = ["schema", "migrate", "applicationName"];
+const knownOptions = ["schema", "migrate", "applicationName", "historyPartitions"];
 
 /**
  * A store in a PostgreSQL database (14 or newer), shared by any number of processes on any number of hosts. Needs the package `pg`.
@@ -32,11 +38,12 @@ const knownOptions = ["schema", "migrate", "applicationName"];
  */
 export function postgres(source: string | PostgresPool, options: PostgresOptions = {}): Backend {
   checkSource(source);
-  const { schema, migrate, applicationName } = checkOptions(options);
+  const { schema, migrate, applicationName, historyPartitions } = checkOptions(options);
   const mask = maskOf(typeof source === "string" ? secretsOf(source) : []);
   return {
     kind: "postgres",
-    open: (runtime) => openPostgresStore(runtime, { source, applicationName, schema, mayMigrate: migrate === "auto", mask }),
+    open: (runtime) =>
+      openPostgresStore(runtime, { source, applicationName, schema, layout: { historyPartitions }, mayMigrate: migrate === "auto", mask }),
   };
 }
 
@@ -72,13 +79,13 @@ function checkOptions(options: unknown): Required<PostgresOptions> {
   if (unknown !== undefined) {
     throw new PerdureError("invalid_argument", `postgres() has no option "${unknown}". It takes ${knownOptions.join(", ")}.`);
   }
-  const { schema = "perdure", migrate = "auto", applicationName = "perdure" } = options as PostgresOptions;
+  const { schema = "perdure", migrate = "auto", applicationName = "perdure", historyPartitions = 1 } = options as PostgresOptions;
   if (migrate !== "auto" && migrate !== "never") {
     throw new PerdureError("invalid_argument", `The option migrate of postgres() is ${JSON.stringify(migrate)}. Give "auto" or "never".`);
   }
   if (typeof applicationName !== "string")
     throw new PerdureError("invalid_argument", "The option applicationName of postgres() must be a string.");
-  return { schema: checkSchemaName(schema), migrate, applicationName };
+  return { schema: checkSchemaName(schema), migrate, applicationName, historyPartitions: checkHistoryPartitions(historyPartitions) };
 }
 
 /** The passwords of a URL: before the host, and among the parameters. */

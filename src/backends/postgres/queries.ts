@@ -1,8 +1,8 @@
-import type { InboxRecord, RunOutcome, RunRecord, Store } from "../../backend/index.js";
+import type { EntryRecord, InboxRecord, Payload, RunOutcome, RunTarget, Store } from "../../backend/index.js";
 import type { Link } from "./link.js";
 import { indexForm } from "./names.js";
 import type { Statements } from "./statements.js";
-import { inboxRecordOf, lineOf, recordOf, statusNumber } from "./values.js";
+import { chunkOf, inboxRecordOf, lineOf, recordOf } from "./values.js";
 
 export async function loadInboxes(
   link: Link,
@@ -16,6 +16,14 @@ export async function loadInboxes(
   return boxes;
 }
 
+/** A target as the three arguments of `find_run_1`. */
+export const targetForms = (target: RunTarget): readonly [workflowId: string | null, runId: string | null, chainOf: string | null] =>
+  "workflowId" in target
+    ? [indexForm(target.workflowId), null, null]
+    : "runId" in target
+      ? [null, indexForm(target.runId), null]
+      : [null, null, indexForm(target.chainOf)];
+
 export async function findRuns(
   link: Link,
   statements: Statements,
@@ -23,37 +31,49 @@ export async function findRuns(
 ): Promise<readonly (RunOutcome | null)[]> {
   const found: (RunOutcome | null)[] = targets.map(() => null);
   if (targets.length === 0) return found;
-  const workflowIds = targets.map((target) => ("workflowId" in target ? indexForm(target.workflowId) : null));
-  const runIds = targets.map((target) => ("runId" in target ? indexForm(target.runId) : null));
-  for (const row of await link.rows<unknown[]>(statements.find, [workflowIds, runIds], "read")) {
+  const forms = targets.map(targetForms);
+  const columns = [forms.map(([form]) => form), forms.map(([, form]) => form), forms.map(([, , form]) => form)];
+  for (const row of await link.rows<unknown[]>(statements.find, columns, "read")) {
     const last = row[1] === null ? null : lineOf(row.slice(1, 6));
     found[(row[0] as number) - 1] = { run: recordOf(row.slice(6)), last };
   }
   return found;
 }
 
-/** How many runs one piece of a listing looks at: a few milliseconds. */
-const pieceSize = 5000;
-
-/**
- * There is no index for what one may filter by: it would slow every start down for the sake of a rare question. So a listing walks, in pieces, between which
- * the connection is free for others.
- */
-export async function listRuns(
+export async function readEntries(
   link: Link,
   statements: Statements,
-  options: Parameters<Store["listRuns"]>[0],
-): Promise<readonly RunRecord[]> {
-  const { name, status, workflowIdPrefix = "", limit } = options;
-  const [row] = await link.rows<[number]>(statements.newestKey, [], "read");
-  let before = Math.min(options.before ?? Infinity, (row?.[0] ?? 0) + 1);
-  const filter = [name === undefined ? null : indexForm(name), status === undefined ? null : statusNumber(status), workflowIdPrefix];
-  const listed: RunRecord[] = [];
-  while (before > 1 && listed.length < limit) {
-    const from = Math.max(1, before - pieceSize);
-    const rows = await link.rows<unknown[]>(statements.list, [before, from, ...filter, limit - listed.length], "read");
-    listed.push(...rows.map(recordOf));
-    before = from;
-  }
-  return listed;
+  { target, names }: Parameters<Store["readEntries"]>[0],
+): Promise<readonly (EntryRecord | null)[] | null> {
+  const rows = await link.rows<unknown[]>(statements.entries, [...targetForms(target), names.map(indexForm)], "read");
+  if (rows.length === 0) return null;
+  const byIndex = new Map(rows.filter(([, version]) => version !== null).map(([x, ...entry]) => [x, entry]));
+  return names.map((name, index) => {
+    const entry = byIndex.get(index + 1);
+    if (entry === undefined) return null;
+    const [version, payload, bytes] = entry;
+    return { name, version: version as number, payload: (payload ?? bytes) as Payload | null };
+  });
+}
+
+export async function readChunks(
+  link: Link,
+  statements: Statements,
+  { target, stream, from, limit }: Parameters<Store["readChunks"]>[0],
+): ReturnType<Store["readChunks"]> {
+  const values = [...targetForms(target), indexForm(stream), from, limit];
+  const rows = await link.rows<unknown[]>(statements.chunks, values, "read");
+  const [first] = rows;
+  if (first === undefined) return null;
+  return { chunks: rows.filter((row) => row[1] !== null).map((row) => chunkOf(row.slice(1))), isOpen: first[0] === true };
+}
+
+export async function readStreamTail(
+  link: Link,
+  statements: Statements,
+  { key, stream, writer }: Parameters<Store["readStreamTail"]>[0],
+): ReturnType<Store["readStreamTail"]> {
+  const rows = await link.rows<[number, number, number | null]>(statements.streamTail, [key, indexForm(stream), indexForm(writer)], "read");
+  const [lastNumber = 0, chunks = 0, firstOffset = null] = rows[0] ?? [];
+  return { lastNumber, chunks, firstOffset };
 }

@@ -27,7 +27,7 @@ const connectMaxMs = 10_000;
  * What every connection is set to. The plans of all statements are pinned: on tables that were never analysed, or were when they were small, the planner
  * prefers scans and joins that are fast there and ruinous later, and a prepared plan lasts as long as its connection.
  */
-const pins: readonly string[] = [
+export const pins: readonly string[] = [
   "enable_seqscan = off",
   "enable_mergejoin = off",
   "enable_hashjoin = off",

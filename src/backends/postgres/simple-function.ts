@@ -1,3 +1,4 @@
+import { queueTasks, taskColumns } from "./run-functions.js";
 import { nowMs } from "./sql.js";
 
 /**
@@ -24,6 +25,7 @@ DECLARE
   ended bigint[] := '{}';
   ended_with_mail bigint[] := '{}';
   done integer := 0;
+  has_tasks boolean := false;
   moment float8 := ${nowMs};
 BEGIN
   IF start_count > 0 THEN
@@ -49,9 +51,11 @@ const starts = (s: string): string => `
       written[r.x + 1] := r.key;
     END LOOP;
     WITH fact AS (
-      INSERT INTO ${s}.run_fact (key, workflow_id, generation, run_id, version, engine_version, input_hash, created_at, deadline_at, long_forms)
-      SELECT written[j.x + 1], j.wf, 1, j.ri, j.ve, j.ev, j.ih, moment, j.dl, j.lf
-      FROM json_to_recordset(starts) AS j(x integer, wf text, ri text, ve text, ev integer, ih text, dl float8, lf text)
+      INSERT INTO ${s}.run_fact (key, workflow_id, generation, run_id, name, version, engine_version, input_hash, created_at, deadline_at, parent_run_id,
+        options, long_forms)
+      SELECT written[j.x + 1], j.wf, 1, j.ri, j.nm, j.ve, j.ev, j.ih, moment, j.dl, j.pa, j.os, j.lf
+      FROM json_to_recordset(starts)
+        AS j(x integer, wf text, ri text, nm text, ve text, ev integer, ih text, dl float8, pa text, os text, lf text)
       ON CONFLICT DO NOTHING RETURNING key
     )
     SELECT coalesce(array_agg(fact.key), '{}') INTO made FROM fact;
@@ -60,7 +64,7 @@ const starts = (s: string): string => `
       IF cardinality(made) < start_count AND target <> ALL (made) THEN
         written[r.x + 1] := NULL;
         -- A statement of its own: it sees what the insertion had to wait for.
-        target := coalesce(${s}.find_run_1(r.wf, NULL), ${s}.find_run_1(NULL, r.ri));
+        target := coalesce(${s}.find_run_1(NULL, r.ri, NULL), ${s}.find_run_1(r.wf, NULL, NULL));
         -- Starts go first, but a record shows what an earlier turn of the batch makes of the run.
         IF turn_count > 0 AND EXISTS (SELECT FROM json_to_recordset(turns) AS j(x integer, k bigint) WHERE j.k = target AND j.x < r.x) THEN
           late_x := late_x || r.x;
@@ -80,10 +84,10 @@ const starts = (s: string): string => `
       x := r.x; code := 4; n := r.ic; k := target; w := CASE WHEN r.st = 0 THEN r.ow END; made_at := moment; extra := NULL;
       RETURN NEXT;
     END LOOP;
-    INSERT INTO ${s}.run (key, chain, name, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, park_reason, ended_at)
-    SELECT written[j.x + 1], written[j.x + 1], j.nm, CASE WHEN j.st < 2 THEN 0 ELSE j.st - 1 END, CASE WHEN j.st = 0 THEN j.ow END, j.e, j.n, j.ic, j.i,
+    INSERT INTO ${s}.run (key, chain, route, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, park_reason, ended_at)
+    SELECT written[j.x + 1], written[j.x + 1], j.rt, CASE WHEN j.st < 2 THEN 0 ELSE j.st - 1 END, CASE WHEN j.st = 0 THEN j.ow END, j.e, j.n, j.ic, j.i,
       CASE WHEN j.e = 0 THEN coalesce(j.d, moment) ELSE j.d END, CASE WHEN j.st = 2 THEN 1 ELSE 0 END, j.pr, CASE WHEN j.st > 2 THEN moment END
-    FROM json_to_recordset(starts) AS j(x integer, nm text, st smallint, ow integer, e integer, n integer, ic integer, i integer, d float8, pr text)
+    FROM json_to_recordset(starts) AS j(x integer, rt text, st smallint, ow integer, e integer, n integer, ic integer, i integer, d float8, pr text)
     WHERE written[j.x + 1] IS NOT NULL;`;
 
 const turns = (s: string): string => `
@@ -110,16 +114,14 @@ const turns = (s: string): string => `
         due_at = CASE WHEN a.st = 1 AND q.inbox_count > a.i THEN NULL ELSE a.d END,
         ended_at = CASE WHEN a.st > 2 THEN moment END
       FROM locked a WHERE q.ctid = a.place
-      RETURNING a.x, a.k, a.i, a.st, a.c, a.t, a.w, q.chain, q.inbox_count, q.owner
+      RETURNING a.x, a.k, a.i, a.st, a.c, a.t IS NOT NULL AS has_tasks, a.w, q.chain, q.inbox_count, q.owner
     LOOP
       done := done + 1;
       written[r.x + 1] := r.k;
       IF r.c IS NOT NULL THEN
         DELETE FROM ${s}.inbox q WHERE q.chain = r.chain AND q.position = ANY (r.c);
       END IF;
-      IF r.t IS NOT NULL THEN
-        PERFORM ${s}.queue_tasks_1(r.k, r.t);
-      END IF;
+      has_tasks := has_tasks OR r.has_tasks;
       IF r.w IS NOT NULL THEN
         DELETE FROM ${s}.task q WHERE q.run = r.k AND q.command = ANY (r.w);
       END IF;
@@ -134,6 +136,15 @@ const turns = (s: string): string => `
         RETURN NEXT;
       END IF;
     END LOOP;
+    IF has_tasks THEN
+      -- No command is both queued and withdrawn.
+      ${queueTasks(
+        s,
+        "own.k",
+        `json_to_recordset(turns) AS own(x integer, k bigint, t json) CROSS JOIN LATERAL json_to_recordset(own.t) AS ${taskColumns}
+      WHERE written[own.x + 1] IS NOT NULL`,
+      )};
+    END IF;
     IF ended <> '{}' THEN
       DELETE FROM ${s}.task q WHERE q.run = ANY (ended);
     END IF;

@@ -9,26 +9,26 @@ import { toStoreFailure, type Mask } from "./failure.js";
 import { createHints, type Hints } from "./hints.js";
 import { Link } from "./link.js";
 import { liveness, type Liveness, type Seen } from "./liveness.js";
-import { prepareDatabase } from "./migrate.js";
+import { prepareDatabase, type TableOptions } from "./migrate.js";
 import { indexForm, lockClassOf } from "./names.js";
-import { findRuns, listRuns, loadInboxes } from "./queries.js";
+import { listRuns } from "./listing.js";
+import { findRuns, loadInboxes, readChunks, readEntries, readStreamTail } from "./queries.js";
 import { openSession, type Session } from "./session.js";
 import { statementsOf, type Statements } from "./statements.js";
 import { claimedRunOf, claimedTaskOf, lineOf } from "./values.js";
+import { applyWithin } from "./within.js";
 
 export const connectionsPerStore = 3;
 
-export interface PostgresStoreOptions {
+export interface PostgresStoreOptions extends TableOptions {
   readonly source: string | PostgresPool;
   readonly applicationName: string;
-  readonly schema: string;
-  readonly mayMigrate: boolean;
   readonly mask: Mask;
 }
 
 /** Opens a store: checks the server, brings the tables up to date, and makes its connections. */
 export async function openPostgresStore(runtime: Runtime, options: PostgresStoreOptions): Promise<Store> {
-  const { source, applicationName, schema, mayMigrate, mask } = options;
+  const { source, applicationName, schema, mask } = options;
   const statements = statementsOf(schema);
   const clock = databaseClock(runtime, async () => (await reader.rows<[number]>(statements.time, [], "read"))[0]?.[0] ?? 0);
   const live = liveness(lockClassOf(schema));
@@ -65,7 +65,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
 
   try {
     const { client } = await reader.session();
-    await prepareDatabase(client, schema, mayMigrate);
+    await prepareDatabase(client, options);
     await Promise.all([writer.session(), control.session()]);
     // The quickest answer of several says most.
     for (let sample = 0; sample < 3; sample += 1) await clock.measure();
@@ -73,7 +73,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
     await Promise.allSettled([writer, reader, control].map((link) => link.close()));
     throw isOurs(error) ? error : toStoreFailure(error, "nothing", mask);
   }
-  return new PostgresStore({ runtime, writer, reader, control, clock, statements, live, hints });
+  return new PostgresStore({ schema, mask, runtime, writer, reader, control, clock, statements, live, hints });
 }
 
 const isOurs = (error: unknown): boolean => error instanceof Error && "docs" in error;
@@ -94,7 +94,12 @@ function keepOpen(link: Link, runtime: Runtime): void {
   });
 }
 
+/** How many tasks expire in one transaction: it holds their runs. */
+const expiringMax = 500;
+
 interface Parts {
+  readonly schema: string;
+  readonly mask: Mask;
   readonly runtime: Runtime;
   readonly writer: Link;
   readonly reader: Link;
@@ -128,16 +133,28 @@ class PostgresStore implements Store {
     return outcomes as never;
   }
 
+  async applyWithin<const Operations extends readonly Operation[]>(
+    transaction: unknown,
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    for (const operation of operations) assertWellFormed(operation);
+    const { schema, mask, reader, statements } = this.#parts;
+    const identity = async (): Promise<string> => (await reader.rows<[string]>(statements.identity, [], "read"))[0]?.[0] ?? "";
+    const outcomes = await applyWithin({ schema, mask, identity }, transaction, operations);
+    return outcomes as never;
+  }
+
   // Workers. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async registerWorker({ workerId, leaseMs }: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
     const { control, statements, live, writer, reader } = this.#parts;
-    const { isPooled } = await control.session();
+    // By the connection whose commits are durable: a key that the server forgot in a crash would be given to another worker as well.
+    const { isPooled } = await writer.session();
     const values = [workerId, leaseMs, !isPooled, live.lockClass];
-    const [row] = await control.rows<[number]>(statements.register, values, "write");
+    const [row] = await writer.rows<[number]>(statements.register, values, "write");
     const worker = row?.[0] ?? 0;
     // On every connection of the process: then the loss of one of them is no death.
-    await live.hold(worker, [control, writer, reader]);
+    await live.hold(worker, [writer, control, reader]);
     return { worker };
   }
 
@@ -171,12 +188,23 @@ class PostgresStore implements Store {
     return { workers, runs, tasks };
   }
 
+  async expireTasks(): Promise<number> {
+    const { control, statements, hints } = this.#parts;
+    let expired = 0;
+    for (let found = expiringMax; found === expiringMax; expired += found) {
+      const [row] = await control.rows<[number]>(statements.expireTasks, [expiringMax], "write");
+      found = row?.[0] ?? 0;
+    }
+    if (expired > 0) hints.tellOthers();
+    return expired;
+  }
+
   // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async claimRuns({ worker, names, limit, suspects }: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
+  async claimRuns({ worker, routes, limit, suspects }: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
     const { reader, statements } = this.#parts;
-    if (names.length === 0) return { runs: [], nextDueAt: null };
-    const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(names), Math.max(0, limit), suspects], "write");
+    if (routes.length === 0) return { runs: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(routes), Math.max(0, limit), suspects], "write");
     const runs = rows.filter((row) => row[1] !== null).map((row) => claimedRunOf(row.slice(1)));
     return { runs, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
@@ -187,19 +215,19 @@ class PostgresStore implements Store {
     return row === undefined ? null : claimedRunOf(row);
   }
 
-  async claimTasks({ worker, names, limit }: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
+  async claimTasks({ worker, routes, limit }: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
     const { reader, statements } = this.#parts;
-    if (names.length === 0) return { tasks: [], nextDueAt: null };
-    const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(names), Math.max(0, limit)], "write");
+    if (routes.length === 0) return { tasks: [], nextDueAt: null };
+    const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(routes), Math.max(0, limit)], "write");
     const tasks = rows.filter((row) => row[1] !== null).map((row) => claimedTaskOf(row.slice(1)));
     return { tasks, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
 
   async inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
     const { reader, statements } = this.#parts;
-    const rows = await reader.rows<[boolean, number, number, number]>(statements.owned, [worker], "read");
+    const rows = await reader.rows<[boolean, number, number, number, boolean]>(statements.owned, [worker], "read");
     const runs = rows.filter(([isRun]) => isRun).map(([, key, inboxCount, inboxSeen]) => ({ key, inboxCount, inboxSeen }));
-    return { runs, tasks: rows.filter(([isRun]) => !isRun).map(([, key]) => key) };
+    return { runs, tasks: rows.filter(([isRun]) => !isRun).map(([, key, , , cancelRequested]) => ({ key, cancelRequested })) };
   }
 
   async release({ worker, runs, tasks }: Parameters<Store["release"]>[0]): Promise<void> {
@@ -208,10 +236,10 @@ class PostgresStore implements Store {
     hints.tellOthers();
   }
 
-  async retryParked(names: readonly string[]): Promise<number> {
+  async retryParked(routes: readonly string[]): Promise<number> {
     const { reader, statements, hints } = this.#parts;
-    if (names.length === 0) return 0;
-    const { rowCount } = await reader.query(statements.retryParked, [formsOf(names)], "write");
+    if (routes.length === 0) return 0;
+    const { rowCount } = await reader.query(statements.retryParked, [formsOf(routes)], "write");
     if ((rowCount ?? 0) > 0) hints.tellOthers();
     return rowCount ?? 0;
   }
@@ -231,6 +259,18 @@ class PostgresStore implements Store {
     return findRuns(this.#parts.reader, this.#parts.statements, targets);
   }
 
+  readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
+    return readEntries(this.#parts.reader, this.#parts.statements, options);
+  }
+
+  readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
+    return readChunks(this.#parts.reader, this.#parts.statements, options);
+  }
+
+  readStreamTail(options: Parameters<Store["readStreamTail"]>[0]): ReturnType<Store["readStreamTail"]> {
+    return readStreamTail(this.#parts.reader, this.#parts.statements, options);
+  }
+
   listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {
     return listRuns(this.#parts.reader, this.#parts.statements, options);
   }
@@ -246,4 +286,4 @@ class PostgresStore implements Store {
   }
 }
 
-const formsOf = (names: readonly string[]): string[] => [...new Set(names)].map(indexForm);
+const formsOf = (routes: readonly string[]): string[] => [...new Set(routes)].map(indexForm);

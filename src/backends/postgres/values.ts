@@ -1,5 +1,7 @@
 /** How records stand in the tables, and how they are read back. */
 import type {
+  Attribute,
+  ChunkRecord,
   ClaimedRun,
   ClaimedTask,
   HistoryRecord,
@@ -15,7 +17,15 @@ export const statuses: readonly RunStatus[] = ["running", "parked", "completed",
 export const statusNumber = (status: RunStatus): number => statuses.indexOf(status);
 const statusOf = (stored: number): RunStatus => statuses[stored] ?? "running";
 
-export const kinds: readonly InboxItem["kind"][] = ["start", "message", "activity_completed", "activity_failed", "cancel"];
+export const kinds: readonly InboxItem["kind"][] = [
+  "start",
+  "message",
+  "activity_completed",
+  "activity_failed",
+  "cancel",
+  "update",
+  "activity_expired",
+];
 export const kindNumber = (kind: InboxItem["kind"]): number => kinds.indexOf(kind);
 
 /** A payload in the JSON of a batch: text as `p`, bytes in base64 as `b`. */
@@ -31,9 +41,11 @@ type Row = readonly unknown[];
 interface LongForms {
   readonly workflowId?: string;
   readonly runId?: string;
-  readonly name?: string;
+  readonly route?: string;
+  readonly parentRunId?: string;
 }
 
+/** Only with the names that it holds, so that it can be spread over the short ones. */
 const longFormsOf = (text: string | null): LongForms => (text === null ? {} : (JSON.parse(text) as LongForms));
 
 /** Columns: `recordColumns`. */
@@ -42,6 +54,7 @@ type RecordRow = readonly [
   workflowId: string,
   runId: string,
   name: string,
+  route: string,
   longForms: string | null,
   version: string | null,
   engineVersion: number,
@@ -58,16 +71,22 @@ type RecordRow = readonly [
   inboxUnread: number,
   crashCount: number,
   parkReason: string | null,
+  parentRunId: string | null,
+  options: string | null,
+  attributes: string | null,
 ];
 
 export function recordOf(row: Row): RunRecord {
-  const [key, workflowId, runId, name, longForms, version, engineVersion, inputHash, status, createdAt, ...rest] = row as RecordRow;
-  const [endedAt, deadlineAt, dueAt, ownerId, epoch, lastSeq, inboxCount, inboxUnread, crashCount, parkReason] = rest;
+  const [key, workflowId, runId, name, route, longForms, version, engineVersion, inputHash, status, createdAt, ...rest] = row as RecordRow;
+  const [endedAt, deadlineAt, dueAt, ownerId, epoch, lastSeq, inboxCount, inboxUnread, crashCount, parkReason, ...last] = rest;
+  const [parentRunId, options, attributes] = last;
   return {
     key,
     workflowId,
     runId,
     name,
+    route,
+    parentRunId,
     ...longFormsOf(longForms),
     version,
     engineVersion,
@@ -84,7 +103,23 @@ export function recordOf(row: Row): RunRecord {
     inboxUnread,
     crashCount,
     parkReason: parkReason === null ? null : (JSON.parse(parkReason) as ParkReason),
+    options,
+    attributes: attributes === null ? none : attributesOf(attributes),
   };
+}
+
+const none: readonly never[] = [];
+
+/** Sorted here: the table's order is that of bytes, and of short forms. */
+function attributesOf(text: string): readonly Attribute[] {
+  const rows = JSON.parse(text) as readonly (readonly [name: string, value: string, longForms: string | null])[];
+  return rows
+    .map(([name, value, longForms]): Attribute => ({
+      name,
+      value,
+      ...(longForms !== null && (JSON.parse(longForms) as Partial<Attribute>)),
+    }))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** Columns: `claimedColumns`. */
@@ -93,6 +128,7 @@ type ClaimedRunRow = readonly [
   workflowId: string,
   runId: string,
   name: string,
+  route: string,
   longForms: string | null,
   version: string | null,
   engineVersion: number,
@@ -104,16 +140,21 @@ type ClaimedRunRow = readonly [
   inboxCount: number,
   crashCount: number,
   parkCount: number,
+  parentRunId: string | null,
+  options: string | null,
 ];
 
 export function claimedRunOf(row: Row): ClaimedRun {
-  const [key, workflowId, runId, name, longForms, version, engineVersion, status, createdAt, deadlineAt, ...rest] = row as ClaimedRunRow;
-  const [epoch, lastSeq, inboxCount, crashCount, parkCount] = rest;
+  const [key, workflowId, runId, name, route, longForms, version, engineVersion, status, createdAt, deadlineAt, ...rest] =
+    row as ClaimedRunRow;
+  const [epoch, lastSeq, inboxCount, crashCount, parkCount, parentRunId, options] = rest;
   return {
     key,
     workflowId,
     runId,
     name,
+    route,
+    parentRunId,
     ...longFormsOf(longForms),
     version,
     engineVersion,
@@ -125,6 +166,7 @@ export function claimedRunOf(row: Row): ClaimedRun {
     inboxCount,
     crashCount,
     parkCount,
+    options,
   };
 }
 
@@ -137,8 +179,8 @@ type ClaimedTaskRow = readonly [
   longForms: string | null,
   command: number,
   name: string,
-  longName: string | null,
-  queue: string,
+  route: string,
+  longRoute: string | null,
   attempt: number,
   input: string | null,
   inputBytes: Uint8Array | null,
@@ -146,22 +188,25 @@ type ClaimedTaskRow = readonly [
   dueAt: number,
   epoch: number,
   crashCount: number,
+  heartbeatMs: number | null,
+  details: string | null,
+  detailsBytes: Uint8Array | null,
+  isCancelRequested: boolean,
 ];
 
 export function claimedTaskOf(row: Row): ClaimedTask {
-  const [key, runKey, workflowId, runId, longForms, command, name, longName, queue, attempt, input, inputBytes, ...rest] =
+  const [key, runKey, workflowId, runId, longForms, command, name, route, longRoute, attempt, input, inputBytes, ...rest] =
     row as ClaimedTaskRow;
-  const [options, dueAt, epoch, crashCount] = rest;
-  const { name: _, ...longIds } = longFormsOf(longForms);
+  const [options, dueAt, epoch, crashCount, heartbeatMs, details, detailsBytes, cancelRequested] = rest;
+  const { workflowId: longWorkflowId, runId: longRunId } = longFormsOf(longForms);
   return {
     key,
     runKey,
-    workflowId,
-    runId,
-    ...longIds,
+    workflowId: longWorkflowId ?? workflowId,
+    runId: longRunId ?? runId,
     command,
-    name: longName ?? name,
-    queue,
+    name,
+    route: longRoute ?? route,
     attempt,
     // One of the two is there, always.
     input: (input ?? inputBytes) as Payload,
@@ -169,6 +214,9 @@ export function claimedTaskOf(row: Row): ClaimedTask {
     dueAt,
     epoch,
     crashCount,
+    heartbeatMs,
+    details: details ?? detailsBytes,
+    cancelRequested,
   };
 }
 
@@ -180,12 +228,21 @@ export const lineOf = ([seq, at, event, payload, bytes]: Row): HistoryRecord => 
   payload: (payload ?? bytes) as Payload | null,
 });
 
-/** Columns: position, kind, name, command, attempt, payload, payload_bytes. */
-export const inboxRecordOf = ([position, kind, name, command, attempt, payload, bytes]: Row): InboxRecord => ({
+/** Columns: position, kind, name, command, attempt, payload, payload_bytes, options. */
+export const inboxRecordOf = ([position, kind, name, command, attempt, payload, bytes, options]: Row): InboxRecord => ({
   kind: kinds[kind as number] ?? "message",
   name: name as string,
   command: command as number | null,
   attempt: attempt as number | null,
   payload: (payload ?? bytes) as Payload | null,
+  options: options as string | null,
   position: position as number,
+});
+
+/** Columns: chunk_offset, writer, long_writer, restart_at, payload, payload_bytes. */
+export const chunkOf = ([offset, writer, longWriter, restartAt, payload, bytes]: Row): ChunkRecord => ({
+  offset: offset as number,
+  writer: (longWriter ?? writer) as string,
+  restartAt: restartAt as number | null,
+  payload: (payload ?? bytes) as Payload | null,
 });

@@ -3,19 +3,30 @@ import { nowMs } from "./sql.js";
 /** What is freed when a worker goes. */
 export const workerFunctions = (s: string): string => `
 -- Takes everything from a worker, fencing it, and makes it due at once. A crash is put down to the suspects among its runs, or else to all it held.
+-- After a crash, a run that somebody has locked is left for the next time, when it is found by its owner, who is no more; suspects stay until then to be blamed.
 CREATE FUNCTION ${s}.free_all_1(of_worker integer, has_crashed boolean, OUT runs integer, OUT tasks integer) LANGUAGE plpgsql AS $$
 DECLARE
   moment float8 := ${nowMs};
   has_suspects boolean;
+  held bigint[];
 BEGIN
   -- In the order of their keys, as everybody locks runs.
-  PERFORM 1 FROM (SELECT q.key FROM ${s}.run q WHERE q.owner = of_worker ORDER BY q.key FOR NO KEY UPDATE) AS locked;
+  IF has_crashed THEN
+    held := ARRAY(SELECT q.key FROM ${s}.run q WHERE q.owner = of_worker ORDER BY q.key FOR NO KEY UPDATE SKIP LOCKED);
+  ELSE
+    held := ARRAY(SELECT q.key FROM ${s}.run q WHERE q.owner = of_worker ORDER BY q.key FOR NO KEY UPDATE);
+  END IF;
   has_suspects := EXISTS (SELECT FROM ${s}.run q WHERE q.owner = of_worker AND q.is_suspect);
+  IF has_suspects AND EXISTS (SELECT FROM ${s}.run q WHERE q.owner = of_worker AND NOT q.is_suspect AND q.key <> ALL (held)) THEN
+    held := ARRAY(SELECT q.key FROM ${s}.run q WHERE q.owner = of_worker AND NOT q.is_suspect AND q.key = ANY (held));
+  END IF;
   UPDATE ${s}.run q SET owner = NULL, epoch = q.epoch + 1, due_at = moment,
     crash_count = q.crash_count + CASE WHEN has_crashed AND (q.is_suspect OR NOT has_suspects) THEN 1 ELSE 0 END
-  WHERE q.owner = of_worker;
+  WHERE q.owner = of_worker AND q.key = ANY (held);
   GET DIAGNOSTICS runs = ROW_COUNT;
-  UPDATE ${s}.task q SET owner = NULL, epoch = q.epoch + 1, due_at = moment, crash_count = q.crash_count + CASE WHEN has_crashed AND NOT has_suspects THEN 1 ELSE 0 END
+  -- A task waits for its next worker as long as it takes.
+  UPDATE ${s}.task q SET owner = NULL, epoch = q.epoch + 1, due_at = moment, expires_at = NULL,
+    crash_count = q.crash_count + CASE WHEN has_crashed AND NOT has_suspects THEN 1 ELSE 0 END
   WHERE q.owner = of_worker;
   GET DIAGNOSTICS tasks = ROW_COUNT;
 END $$;

@@ -6,19 +6,21 @@ type ClaimRunsOptions = Parameters<Store["claimRuns"]>[0];
 type ClaimTasksOptions = Parameters<Store["claimTasks"]>[0];
 
 /** Is there anything to claim? A read, so that a worker without work writes nothing. */
-export function hasDueRuns({ queue, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
+export function hasDueRuns({ runQueue, names }: Tables, options: ClaimRunsOptions, now: number): boolean {
   const { limit, suspects } = options;
   return names
-    .findAll(options.names)
-    .some((name) => (limit > 0 && queue.due(name, now, 1).length > 0) || (suspects > 0 && queue.dueSuspects(name, now, 1).length > 0));
+    .findAll(options.routes)
+    .some(
+      (route) => (limit > 0 && runQueue.due(route, now, 1).length > 0) || (suspects > 0 && runQueue.dueSuspects(route, now, 1).length > 0),
+    );
 }
 
-export function claimRuns(work: Work, { worker, names, limit, suspects }: ClaimRunsOptions): readonly ClaimedRun[] {
+export function claimRuns(work: Work, { worker, routes, limit, suspects }: ClaimRunsOptions): readonly ClaimedRun[] {
   if (!work.isAlive(worker)) return [];
-  const ids = work.names.findAll(names);
+  const ids = work.names.findAll(routes);
   const keys = [
-    ...longestDue(ids, limit, (name, count) => work.queue.due(name, work.now, count)),
-    ...longestDue(ids, suspects, (name, count) => work.queue.dueSuspects(name, work.now, count)),
+    ...longestDue(ids, limit, (route, count) => work.runQueue.due(route, work.now, count)),
+    ...longestDue(ids, suspects, (route, count) => work.runQueue.dueSuspects(route, work.now, count)),
   ];
   return keys.flatMap((key) => {
     work.runs.take(key, worker);
@@ -26,23 +28,23 @@ export function claimRuns(work: Work, { worker, names, limit, suspects }: ClaimR
   });
 }
 
-export const nextRunDueAt = ({ queue, names }: Tables, claimNames: readonly string[], now: number): number | null =>
-  earliest(names.findAll(claimNames).map((name) => queue.nextDueAt(name, now)));
+export const nextRunDueAt = ({ runQueue, names }: Tables, routes: readonly string[], now: number): number | null =>
+  earliest(names.findAll(routes).map((route) => runQueue.nextDueAt(route, now)));
 
-export function hasDueTasks({ tasks, names }: Tables, options: ClaimTasksOptions, now: number): boolean {
-  return options.limit > 0 && names.findAll(options.names).some((name) => tasks.due(name, now, 1).length > 0);
+export function hasDueTasks({ taskQueue, names }: Tables, options: ClaimTasksOptions, now: number): boolean {
+  return options.limit > 0 && names.findAll(options.routes).some((route) => taskQueue.due(route, now, 1).length > 0);
 }
 
-export function claimTasks(work: Work, { worker, names, limit }: ClaimTasksOptions): readonly ClaimedTask[] {
+export function claimTasks(work: Work, { worker, routes, limit }: ClaimTasksOptions): readonly ClaimedTask[] {
   if (!work.isAlive(worker)) return [];
-  return longestDue(work.names.findAll(names), limit, (name, count) => work.tasks.due(name, work.now, count)).flatMap((key) => {
-    work.tasks.take(key, worker);
-    return work.tasks.claimed(key) ?? [];
+  return longestDue(work.names.findAll(routes), limit, (route, count) => work.taskQueue.due(route, work.now, count)).flatMap((key) => {
+    work.taskQueue.take(key, worker, work.now);
+    return work.taskQueue.claimed(key) ?? [];
   });
 }
 
-export const nextTaskDueAt = ({ tasks, names }: Tables, claimNames: readonly string[], now: number): number | null =>
-  earliest(names.findAll(claimNames).map((name) => tasks.nextDueAt(name, now)));
+export const nextTaskDueAt = ({ taskQueue, names }: Tables, routes: readonly string[], now: number): number | null =>
+  earliest(names.findAll(routes).map((route) => taskQueue.nextDueAt(route, now)));
 
 export function reclaimRun(work: Work, { worker, key, epoch }: Parameters<Store["reclaimRun"]>[0]): ClaimedRun | null {
   const row = work.runs.byKey(key);
@@ -52,11 +54,11 @@ export function reclaimRun(work: Work, { worker, key, epoch }: Parameters<Store[
   return work.records.claimed(key) ?? null;
 }
 
-/** Makes the parked runs of these names due, and returns how many that were not. A poisoned one waits for a person. */
-export function retryParked(work: Work, names: readonly string[]): number {
+/** Makes the parked runs on these routes due, and returns how many that were not. A poisoned one waits for a person. */
+export function retryParked(work: Work, routes: readonly string[]): number {
   let retried = 0;
-  for (const name of work.names.findAll(names)) {
-    for (const row of work.queue.parked(name)) {
+  for (const route of work.names.findAll(routes)) {
+    for (const row of work.runQueue.parked(route)) {
       const isDue = row.dueAt !== null && row.dueAt <= work.now;
       if (isDue || isPoisoned(row.parkReason)) continue;
       work.runs.setDueAt(row.key, work.now);
@@ -69,15 +71,15 @@ export function retryParked(work: Work, names: readonly string[]): number {
 export const isPoisoned = (parkReason: string | null): boolean =>
   parkReason !== null && (JSON.parse(parkReason) as { readonly code: string }).code === "poisoned";
 
-/** The `limit` keys of all names that are due for the longest time. */
+/** The `limit` keys on all routes that are due for the longest time. */
 function longestDue(
-  names: readonly number[],
+  routes: readonly number[],
   limit: number,
-  read: (name: number, limit: number) => readonly { readonly key: RunKey; readonly dueAt: number }[],
+  read: (route: number, limit: number) => readonly { readonly key: RunKey; readonly dueAt: number }[],
 ): readonly number[] {
   if (limit <= 0) return [];
-  const rows = names.flatMap((name) => read(name, limit));
-  if (names.length > 1) rows.sort((a, b) => a.dueAt - b.dueAt || a.key - b.key);
+  const rows = routes.flatMap((route) => read(route, limit));
+  if (routes.length > 1) rows.sort((a, b) => a.dueAt - b.dueAt || a.key - b.key);
   return rows.slice(0, limit).map(({ key }) => key);
 }
 

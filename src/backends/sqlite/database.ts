@@ -1,7 +1,7 @@
 import { PerdureError } from "../../errors.js";
 import { StoreFailure } from "../../backend/index.js";
 import type { SqliteConnection, SqliteDriver, SqliteStatement } from "./driver.js";
-import { toStoreFailure } from "./failure.js";
+import { asStoreFailure, toStoreFailure } from "./failure.js";
 import { assertSameFile, identifyFile } from "./file-identity.js";
 import type { FileIdentity } from "./file-identity.js";
 import { openDatabase } from "./open-database.js";
@@ -12,6 +12,7 @@ import { beginWork, prepareTables } from "./tables.js";
 import type { Tables, Work } from "./tables.js";
 import { waitMark } from "./wait-mark.js";
 import type { WaitMark } from "./wait-mark.js";
+import type { OwnFile } from "./within.js";
 import { writeLock } from "./write-lock.js";
 import type { WriteLock, WriteOptions } from "./write-lock.js";
 
@@ -74,7 +75,7 @@ export class Database {
       this.#lookNowAndThen();
       return await retryBusy(runtime, waitMaxMs, () => query(this.#opened.tables, now()));
     } catch (error) {
-      throw asFailure(error, path);
+      throw asStoreFailure(error, path);
     }
   }
 
@@ -92,7 +93,7 @@ export class Database {
       this.#opened.tables.names.forget();
       // At once, for the sake of those that wait for the lock; whether it works is for the next call to find out.
       if (this.#lock.broken) this.#reopen().catch(() => {});
-      throw asFailure(error, this.#options.path);
+      throw asStoreFailure(error, this.#options.path);
     }
   }
 
@@ -104,6 +105,12 @@ export class Database {
     const result = change(beginWork(tables, this.#options.now()));
     tables.keys.flush();
     return result;
+  }
+
+  /** What a connection of the application's own must be to. */
+  get file(): OwnFile {
+    this.#assertOpen();
+    return { identity: this.#identity, driverName: this.#options.driver.name };
   }
 
   /** Changes when somebody else has committed. Throws while there is no connection. */
@@ -165,7 +172,7 @@ export class Database {
       this.#opened = opened;
       this.#lock.use(opened.connection);
     } catch (error) {
-      const failure = asFailure(error, path);
+      const failure = asStoreFailure(error, path);
       this.#lock.refuse(failure);
       throw failure;
     }
@@ -204,17 +211,4 @@ function inTransaction(connection: SqliteConnection, change: () => void): void {
     if (connection.inTransaction) connection.exec("ROLLBACK");
     throw error;
   }
-}
-
-/** Whatever went wrong, as the engine understands it: what is not SQLite's is a bug of ours, found before anything was committed. */
-function asFailure(error: unknown, path: string): StoreFailure {
-  const failure = toStoreFailure(error, path);
-  if (failure instanceof StoreFailure) return failure;
-  if (failure instanceof PerdureError)
-    return new StoreFailure(failure.code, failure.message, { outcome: "none", transient: false, cause: failure });
-  return new StoreFailure("internal", `${path}: the store failed in an unforeseen way; nothing was written. Please report it.`, {
-    outcome: "none",
-    transient: false,
-    cause: error,
-  });
 }

@@ -1,5 +1,5 @@
 import { StoreFailure } from "../../backend/failures.js";
-import type { ErrorCode } from "../../errors.js";
+import { PerdureError, type ErrorCode } from "../../errors.js";
 import type { SqliteError, SqlitePrimaryCode } from "./sqlite-error.js";
 import { isSqliteError } from "./sqlite-error.js";
 
@@ -73,6 +73,19 @@ export function toStoreFailure(error: unknown, path: string, outcome: "none" | "
   return new StoreFailure(advice.code, `${path}: ${advice.text} (${error.code}: ${error.message}).`, {
     outcome,
     transient: advice.transient,
+    cause: error,
+  });
+}
+
+/** Whatever went wrong, as the engine understands it: what is not SQLite's is a bug of ours, found before anything was committed. */
+export function asStoreFailure(error: unknown, path: string): StoreFailure {
+  const failure = toStoreFailure(error, path);
+  if (failure instanceof StoreFailure) return failure;
+  if (failure instanceof PerdureError)
+    return new StoreFailure(failure.code, failure.message, { outcome: "none", transient: false, cause: failure });
+  return new StoreFailure("internal", `${path}: the store failed in an unforeseen way; nothing was written. Please report it.`, {
+    outcome: "none",
+    transient: false,
     cause: error,
   });
 }

@@ -1,15 +1,5 @@
-/** What reaches a run from outside: messages, outcomes of activities, and the order to try a parked run again. */
-import type {
-  ClaimedRun,
-  ClaimFor,
-  FinishTaskOperation,
-  FinishTaskOutcome,
-  InboxItem,
-  ResumeOperation,
-  ResumeOutcome,
-  SendOperation,
-  SendOutcome,
-} from "../../backend/index.js";
+/** What reaches a run from outside: messages, and the order to try a parked run again. */
+import type { ClaimedRun, ClaimFor, InboxItem, ResumeOperation, ResumeOutcome, SendOperation, SendOutcome } from "../../backend/index.js";
 import { isOpenRow, isSuspect, parkedStatus, runningStatus } from "./run-row.js";
 import type { RunRow } from "./run-row.js";
 import type { Work } from "./tables.js";
@@ -21,18 +11,6 @@ export function applySend(work: Work, operation: SendOperation): SendOutcome {
   if (!work.inbox.acceptKey(row.chain, operation.dedupeKey)) return { status: "duplicate" };
   const claimed = deliver(work, row, operation.item, operation.claimFor);
   return { status: "sent", key: row.key, position: row.inboxCount, claimed, owner: row.owner };
-}
-
-export function applyFinishTask(work: Work, operation: FinishTaskOperation): FinishTaskOutcome {
-  const task = work.tasks.byKey(operation.key);
-  if (task === undefined || task.owner === null || task.epoch !== operation.epoch) return { status: "gone" };
-  const row = work.runs.byKey(task.run);
-  // Tasks go with their run, so the run is open.
-  if (row === undefined) throw new Error(`The run ${task.run} of task ${task.key} is missing.`);
-  work.tasks.remove(task.key);
-  const item: InboxItem = { kind: operation.kind, name: "", command: task.command, attempt: task.attempt, payload: operation.payload };
-  const claimed = deliver(work, row, item, operation.claimFor);
-  return { status: "finished", runKey: row.key, position: row.inboxCount, claimed, owner: row.owner };
 }
 
 export function applyResume(work: Work, operation: ResumeOperation): ResumeOutcome {
@@ -50,7 +28,7 @@ export function applyResume(work: Work, operation: ResumeOperation): ResumeOutco
  * Puts an item into the inbox and makes the run due or, if `claimFor` allows, gives it to that worker.
  * A parked run stays as it is: its code cannot run, so what came waits for whatever mends it. So does a delayed start, unless it is to be cancelled.
  */
-function deliver(work: Work, row: RunRow, item: InboxItem, claimFor: ClaimFor | null): ClaimedRun | null {
+export function deliver(work: Work, row: RunRow, item: InboxItem, claimFor: ClaimFor | null): ClaimedRun | null {
   row.inboxCount += 1;
   work.inbox.put(row.chain, row.inboxCount, item);
   work.runs.setInboxCount(row.key, row.inboxCount);
@@ -70,5 +48,5 @@ function mayWake(work: Work, row: RunRow, cancels: boolean): boolean {
   return !isDelayedStart || cancels;
 }
 
-const mayClaim = (work: Work, row: RunRow, { worker, names }: ClaimFor): boolean =>
-  !isSuspect(row) && names.includes(work.names.nameOf(row.name)) && work.isAlive(worker);
+const mayClaim = (work: Work, row: RunRow, { worker, routes }: ClaimFor): boolean =>
+  !isSuspect(row) && routes.includes(work.names.nameOf(row.route)) && work.isAlive(worker);

@@ -1,6 +1,6 @@
 import type { SqliteConnection } from "./driver.js";
 
-/** Names of workflows and activities as integers, so that rows and indexes stay narrow. Names are never removed, so what was read stays true. */
+/** Names of workflows and activities, and their routes, as integers, so that rows and indexes stay narrow. Names are never removed, so what was read stays true. */
 export interface Names {
   /** The id of a name, undefined if no row has it yet. */
   find(name: string): number | undefined;

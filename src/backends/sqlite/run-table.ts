@@ -1,7 +1,7 @@
-import type { NewRun, RunKey, WorkerKey } from "../../backend/index.js";
+import type { RunKey, RunTarget, WorkerKey } from "../../backend/index.js";
 import type { SqliteConnection } from "./driver.js";
-import { rowColumns } from "./run-row.js";
-import type { RunRow, RunTarget } from "./run-row.js";
+import { newestOfChain, rowColumns, runningStatus } from "./run-row.js";
+import type { RunRow } from "./run-row.js";
 
 /** A turn as the conditional updates want it: what must still be so, and what is so afterwards. */
 export interface Step {
@@ -13,10 +13,8 @@ export interface Step {
   readonly inboxSeen: number;
 }
 
-/** The rows of runs: what decides, and every write. */
+/** The part of runs that changes: what decides, and every write. */
 export interface RunTable {
-  /** False if the workflow id or the run id is taken. */
-  insertFact(key: RunKey, run: NewRun, createdAt: number): boolean;
   insert(row: RunRow): void;
 
   // The usual turns: the driver goes on, gives the run up, or ends it. False: nothing was written, read the row.
@@ -43,12 +41,13 @@ const usual = `key = ? AND epoch = ? AND last_seq = ? AND inbox_count = ?
   AND owner IS NOT NULL AND status = 0 AND crash_count = 0 AND park_count = 0`;
 
 export function runTable(connection: SqliteConnection): RunTable {
-  const insertFact =
-    connection.prepare(`INSERT INTO run_fact (key, workflow_id, generation, run_id, version, engine_version, input_hash, created_at, deadline_at)
-    VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
   const insert =
-    connection.prepare(`INSERT INTO run (key, chain, name, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, ended_at, park_reason)
+    connection.prepare(`INSERT INTO run (key, chain, route, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at, park_count, ended_at, park_reason)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+  // Most runs begin so; a parameter less is a twentieth of a microsecond.
+  const insertRunning =
+    connection.prepare(`INSERT INTO run (key, chain, route, status, owner, epoch, last_seq, inbox_count, inbox_seen, due_at)
+    VALUES (?, ?, ?, ${runningStatus}, ?, ?, ?, ?, ?, ?)`);
   // None of its columns is in an index or the condition of one.
   const advance = connection.prepare(`UPDATE run SET last_seq = ?, inbox_seen = ? WHERE ${usual}`);
   const rest = connection.prepare(`UPDATE run SET last_seq = ?, inbox_seen = ?, owner = NULL, due_at = ? WHERE ${usual}`);
@@ -65,12 +64,13 @@ export function runTable(connection: SqliteConnection): RunTable {
   const byWorkflowId = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS r ON r.key = f.key
     WHERE f.workflow_id = ? ORDER BY f.generation DESC LIMIT 1`);
   const byRunId = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS r ON r.key = f.key WHERE f.run_id = ?`);
+  const byChainOf = connection.prepare(`SELECT ${rowColumns} FROM run_fact AS f JOIN run AS c ON c.key = f.key
+    JOIN run AS r ON r.key = ${newestOfChain} WHERE f.run_id = ?`);
 
   return {
-    insertFact: (key, { workflowId, runId, version, engineVersion, inputHash, deadlineAt }, createdAt) =>
-      insertFact.run([key, workflowId, runId, version, engineVersion, inputHash, createdAt, deadlineAt]) === 1,
-    insert({ key, chain, name, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason }) {
-      insert.run([key, chain, name, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason]);
+    insert({ key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason }) {
+      if (status === runningStatus) insertRunning.run([key, chain, route, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt]);
+      else insert.run([key, chain, route, status, owner, epoch, lastSeq, inboxCount, inboxSeen, dueAt, parkCount, endedAt, parkReason]);
     },
     advance: ({ key, epoch, lastSeq, newLastSeq, inboxSeen }) => advance.run([newLastSeq, inboxSeen, key, epoch, lastSeq, inboxSeen]) === 1,
     rest: ({ key, epoch, lastSeq, newLastSeq, inboxSeen }, dueAt) =>
@@ -86,6 +86,9 @@ export function runTable(connection: SqliteConnection): RunTable {
       save.run([status, owner, ...counts, endedAt, parkReason, row.key]);
     },
     byKey: (key) => byKey.get<RunRow>([key]),
-    find: (target) => ("runId" in target ? byRunId.get<RunRow>([target.runId]) : byWorkflowId.get<RunRow>([target.workflowId])),
+    find(target) {
+      if ("workflowId" in target) return byWorkflowId.get<RunRow>([target.workflowId]);
+      return "runId" in target ? byRunId.get<RunRow>([target.runId]) : byChainOf.get<RunRow>([target.chainOf]);
+    },
   };
 }

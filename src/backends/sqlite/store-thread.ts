@@ -15,7 +15,7 @@ if (port !== null) {
   opening.then(
     (store) => {
       store.onHint(() => send({ kind: "hint" }));
-      send({ kind: "open" });
+      send({ kind: "open", file: store.file });
     },
     (error: unknown) => send({ kind: "broken", failure: failureOf(error) }),
   );

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { NewRun, Operation, Store } from "../../backend/index.js";
 import { systemRuntime } from "../../platform/runtime.js";
-import { driving, effectsOf, lineOf, sampleRun, sendOf, startOf, turnOf } from "../../testing/conformance/samples.js";
+import { driving, effectsOf, lineOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "../../testing/conformance/samples.js";
 import type { SqliteConnection, SqliteDriver, SqliteOpenOptions } from "./driver.js";
 import { loadDriver } from "./drivers/load-driver.js";
 import { SqliteError } from "./sqlite-error.js";
@@ -121,6 +121,20 @@ describe("a SQLite store", () => {
     expect(next.worker).toBeGreaterThan(worker);
   });
 
+  it("writes nothing for a start that finds its run", async () => {
+    const store = await open();
+    await store.apply([newRun({ workflowId: "w" })]);
+    const other = plainDriver.open(path);
+    const dataVersion = other.prepare("PRAGMA data_version");
+    const before = dataVersion.get();
+    expect((await store.apply([newRun({ workflowId: "w" })]))[0]?.status).toBe("exists");
+    expect(dataVersion.get()).toEqual(before);
+    await store.apply([newRun({ workflowId: "x" })]);
+    expect(dataVersion.get()).not.toEqual(before);
+    expect((await store.listRuns({ limit: 10 })).map(({ key }) => key)).toEqual([2, 1]);
+    other.close();
+  });
+
   it("refuses calls after it was closed", async () => {
     const store = await open();
     await store.close();
@@ -155,6 +169,71 @@ describe("a SQLite store", () => {
     expect(await store.listRuns({ name: "rare", limit: 10, before: 3 })).toHaveLength(2);
     expect(await store.listRuns({ name: "never seen", limit: 10 })).toEqual([]);
     expect(await store.listRuns({ limit: 7, before: 9000 })).toHaveLength(7);
+  });
+
+  it("lists the runs with an attribute, whether few have it or many, and so the children of a run", async () => {
+    const store = await open();
+    const kind = (index: number): string => (index % 1000 === 0 ? "rare" : index % 2 === 0 ? "common" : "other");
+    for (let batch = 0; batch < 6; batch += 1) {
+      const indexes = Array.from({ length: 1000 }, (_, index) => batch * 1000 + index);
+      await store.apply(
+        indexes.map((index) => {
+          const run = sampleRun({
+            workflowId: `w${index}`,
+            parentRunId: index % 3 === 0 ? "parent" : null,
+            name: index < 10 ? "old" : "new",
+          });
+          return startOf(run, { attributes: [{ name: "kind", value: kind(index) }] });
+        }),
+      );
+    }
+    const idsOf = async (options: Parameters<Store["listRuns"]>[0]): Promise<readonly string[]> =>
+      (await store.listRuns(options)).map(({ workflowId }) => workflowId);
+    const having = (value: string): Parameters<Store["listRuns"]>[0] => ({ attributes: [{ name: "kind", value }], limit: 5000 });
+
+    expect(await idsOf(having("rare"))).toEqual(["w5000", "w4000", "w3000", "w2000", "w1000", "w0"]);
+    expect(await idsOf({ ...having("rare"), limit: 2, before: 4001 })).toEqual(["w3000", "w2000"]);
+    expect(await idsOf(having("common"))).toHaveLength(2994);
+    expect(await idsOf({ ...having("common"), name: "old" })).toEqual(["w8", "w6", "w4", "w2"]);
+    expect(await idsOf({ attributes: [...(having("rare").attributes ?? []), ...(having("common").attributes ?? [])], limit: 9 })).toEqual(
+      [],
+    );
+    expect(await idsOf(having("unknown"))).toEqual([]);
+
+    const children = await idsOf({ parentRunId: "parent", limit: 5000 });
+    expect([children.length, children[0], children.at(-1)]).toEqual([2000, "w5997", "w0"]);
+    expect(await idsOf({ parentRunId: "parent", name: "old", limit: 5000 })).toEqual(["w9", "w6", "w3", "w0"]);
+    expect(await idsOf({ ...having("rare"), parentRunId: "parent" })).toEqual(["w3000", "w0"]);
+  });
+
+  it("lets a crowd of tasks expire piece by piece", async () => {
+    const store = await open();
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    const tasks = Array.from({ length: 450 }, (_, index) => taskOf(index + 1, { dueAt: 1, expiresAt: 450 - index }));
+    const run = sampleRun({ workflowId: "w" });
+    await store.apply([startOf(run, { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)], tasks }) } })]);
+    expect([await store.expireTasks(), await store.expireTasks()]).toEqual([450, 0]);
+    const [inbox = []] = await store.loadInboxes([{ key: 1, above: 0 }]);
+    expect(inbox.map(({ position }) => position)).toEqual(Array.from({ length: 450 }, (_, index) => index + 1));
+    expect(new Set(inbox.map(({ command }) => command)).size).toBe(450);
+  });
+
+  it("gives streams the same places whichever of two processes appends", async () => {
+    const [store, other] = [await open(), await open()];
+    const { worker } = await store.registerWorker({ workerId: "a", leaseMs: 60_000 });
+    await store.apply([
+      startOf(sampleRun({ workflowId: "w" }), { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) } }),
+    ]);
+    const appendOf = (writer: string, number: number): Operation => ({
+      type: "append",
+      on: { run: 1, epoch: 1 },
+      chunks: [1, 2].map((half) => ({ stream: "s", writer, number: 2 * number + half, restartAt: null, payload: `${writer} ${number}` })),
+    });
+    const numbers = Array.from({ length: 20 }, (_, index) => index);
+    await Promise.all(numbers.flatMap((number) => [store.apply([appendOf("1", number)]), other.apply([appendOf("2", number)])]));
+    const read = await other.readChunks({ target: { workflowId: "w" }, stream: "s", from: 0, limit: 100 });
+    expect(read?.chunks.map(({ offset }) => offset)).toEqual(Array.from({ length: 80 }, (_, index) => index));
+    expect(await store.readStreamTail({ key: 1, stream: "s", writer: "2" })).toMatchObject({ lastNumber: 40, chunks: 40 });
   });
 });
 
@@ -264,7 +343,7 @@ describe("a file that fails", () => {
     isFull = true;
     const calls = ["first", "second", "first"].map((name) => store.apply([newRun({ name })]));
     expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
-    const { runs } = await store.claimRuns({ worker, names: ["first", "second"], limit: 10, suspects: 0 });
+    const { runs } = await store.claimRuns({ worker, routes: ["first", "second"], limit: 10, suspects: 0 });
     expect(runs.map(({ name }) => name)).toEqual(["second", "first"]);
     const other = await open();
     expect((await other.listRuns({ limit: 10 })).map(({ name }) => name)).toEqual(["first", "second"]);

@@ -9,8 +9,12 @@ import type { SqliteDriver } from "./driver.js";
 import { liveness } from "./liveness.js";
 import type { Liveness } from "./liveness.js";
 import { findRuns, listPiece, loadHistory } from "./queries.js";
+import { readChunks, readEntries, readStreamTail } from "./shelf.js";
+import { expiredMax, expireTasks, hasExpiredTasks } from "./task-outcomes.js";
 import { wake } from "./wake.js";
 import type { Wake } from "./wake.js";
+import { applyWithin } from "./within.js";
+import type { OwnFile } from "./within.js";
 import { findCasualties, recover, registerWorker, release, retireWorker } from "./workers.js";
 
 export interface SqliteStoreOptions {
@@ -21,7 +25,7 @@ export interface SqliteStoreOptions {
 }
 
 /** Opens a store on a file. Its clock is the runtime's: all processes that share the file are on one machine, and so on one clock. */
-export async function openSqliteStore(runtime: Runtime, options: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore(runtime: Runtime, options: SqliteStoreOptions): Promise<SqliteStore> {
   const { driver, path } = options;
   const now = (): number => runtime.now();
   const database = await Database.open({ ...options, runtime, now });
@@ -32,7 +36,7 @@ export async function openSqliteStore(runtime: Runtime, options: SqliteStoreOpti
 /** Commits that only say who has what. A power cut ends everybody who could have it, so they need not wait for the disk. */
 const relaxed = { durable: false } as const;
 
-class SqliteStore implements Store {
+export class SqliteStore implements Store {
   readonly kind = "sqlite";
   readonly now: () => number;
   readonly #runtime: Runtime;
@@ -50,6 +54,11 @@ class SqliteStore implements Store {
     this.#hints = hints;
   }
 
+  /** What an application's own connection must be to. */
+  get file(): OwnFile {
+    return this.#database.file;
+  }
+
   async apply<const Operations extends readonly Operation[]>(
     operations: Operations,
   ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
@@ -59,6 +68,14 @@ class SqliteStore implements Store {
       this.#hints.touch();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
+  }
+
+  async applyWithin<const Operations extends readonly Operation[]>(
+    transaction: unknown,
+    operations: Operations,
+  ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
+    // Nobody is told: when the application commits, others see that the file has changed.
+    return applyWithin(this.file, this.now(), transaction, operations) as never;
   }
 
   // Workers. ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,6 +116,16 @@ class SqliteStore implements Store {
     return freed;
   }
 
+  async expireTasks(): Promise<number> {
+    let expired = 0;
+    for (let last = expiredMax; last === expiredMax; expired += last) {
+      const isDue = await this.#database.read(hasExpiredTasks);
+      last = isDue ? await this.#database.write(expireTasks) : 0;
+    }
+    if (expired > 0) this.#hints.touch();
+    return expired;
+  }
+
   /** A worker of this store is gone: its file says nothing any more. */
   #letGo(worker: WorkerKey): void {
     const workerId = this.#workerIds.get(worker);
@@ -122,7 +149,7 @@ class SqliteStore implements Store {
   async claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
     const isDue = await this.#database.read((tables, now) => hasDueRuns(tables, options, now));
     const runs = isDue ? await this.#database.write((work) => claimRuns(work, options), relaxed) : [];
-    const nextDueAt = await this.#database.read((tables, now) => nextRunDueAt(tables, options.names, now));
+    const nextDueAt = await this.#database.read((tables, now) => nextRunDueAt(tables, options.routes, now));
     return { runs, nextDueAt };
   }
 
@@ -133,12 +160,12 @@ class SqliteStore implements Store {
   async claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
     const isDue = await this.#database.read((tables, now) => hasDueTasks(tables, options, now));
     const tasks = isDue ? await this.#database.write((work) => claimTasks(work, options), relaxed) : [];
-    const nextDueAt = await this.#database.read((tables, now) => nextTaskDueAt(tables, options.names, now));
+    const nextDueAt = await this.#database.read((tables, now) => nextTaskDueAt(tables, options.routes, now));
     return { tasks, nextDueAt };
   }
 
   inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
-    return this.#database.read(({ queue, tasks }) => ({ runs: queue.owned(worker), tasks: tasks.owned(worker) }));
+    return this.#database.read(({ runQueue, taskQueue }) => ({ runs: runQueue.owned(worker), tasks: taskQueue.owned(worker) }));
   }
 
   async release(options: Parameters<Store["release"]>[0]): Promise<void> {
@@ -146,8 +173,8 @@ class SqliteStore implements Store {
     this.#hints.touch();
   }
 
-  async retryParked(names: readonly string[]): Promise<number> {
-    const retried = await this.#database.write((work) => retryParked(work, names), relaxed);
+  async retryParked(routes: readonly string[]): Promise<number> {
+    const retried = await this.#database.write((work) => retryParked(work, routes), relaxed);
     if (retried > 0) this.#hints.touch();
     return retried;
   }
@@ -164,6 +191,18 @@ class SqliteStore implements Store {
 
   findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
     return this.#database.read((tables) => findRuns(tables, targets));
+  }
+
+  readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
+    return this.#database.read((tables) => readEntries(tables, options));
+  }
+
+  readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
+    return this.#database.read((tables) => readChunks(tables, options));
+  }
+
+  readStreamTail(options: Parameters<Store["readStreamTail"]>[0]): ReturnType<Store["readStreamTail"]> {
+    return this.#database.read((tables) => readStreamTail(tables, options));
   }
 
   async listRuns(options: Parameters<Store["listRuns"]>[0]): Promise<readonly RunRecord[]> {

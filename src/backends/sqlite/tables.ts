@@ -1,5 +1,13 @@
 import type { WorkerKey } from "../../backend/index.js";
+import { attributeTable } from "./attribute-table.js";
+import type { AttributeTable } from "./attribute-table.js";
+import { chunkTable } from "./chunk-table.js";
+import type { ChunkTable } from "./chunk-table.js";
 import type { SqliteConnection } from "./driver.js";
+import { entryTable } from "./entry-table.js";
+import type { EntryTable } from "./entry-table.js";
+import { factTable } from "./fact-table.js";
+import type { FactTable } from "./fact-table.js";
 import { historyTable } from "./history-table.js";
 import type { HistoryTable } from "./history-table.js";
 import { inboxTable } from "./inbox-table.js";
@@ -14,6 +22,8 @@ import { runRecords } from "./run-records.js";
 import type { RunRecords } from "./run-records.js";
 import { runTable } from "./run-table.js";
 import type { RunTable } from "./run-table.js";
+import { taskQueue } from "./task-queue.js";
+import type { TaskQueue } from "./task-queue.js";
 import { taskTable } from "./task-table.js";
 import type { TaskTable } from "./task-table.js";
 import { workerTable } from "./worker-table.js";
@@ -23,12 +33,17 @@ import type { WorkerTable } from "./worker-table.js";
 export interface Tables {
   readonly keys: KeySource;
   readonly names: Names;
+  readonly facts: FactTable;
   readonly runs: RunTable;
   readonly records: RunRecords;
-  readonly queue: RunQueue;
+  readonly runQueue: RunQueue;
   readonly history: HistoryTable;
   readonly inbox: InboxTable;
+  readonly entries: EntryTable;
+  readonly chunks: ChunkTable;
+  readonly attributes: AttributeTable;
   readonly tasks: TaskTable;
+  readonly taskQueue: TaskQueue;
   readonly workers: WorkerTable;
 }
 
@@ -37,12 +52,17 @@ export function prepareTables(connection: SqliteConnection): Tables {
   return {
     keys: keySource(connection),
     names,
+    facts: factTable(connection, names),
     runs: runTable(connection),
     records: runRecords(connection, names),
-    queue: runQueue(connection),
+    runQueue: runQueue(connection),
     history: historyTable(connection),
     inbox: inboxTable(connection),
+    entries: entryTable(connection),
+    chunks: chunkTable(connection),
+    attributes: attributeTable(connection),
     tasks: taskTable(connection, names),
+    taskQueue: taskQueue(connection, names),
     workers: workerTable(connection),
   };
 }

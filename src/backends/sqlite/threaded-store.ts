@@ -4,6 +4,8 @@ import type { Store } from "../../backend/index.js";
 import { PerdureError, type ErrorCode } from "../../errors.js";
 import type { Runtime } from "../../platform/runtime.js";
 import type { SqliteDriverName } from "./driver.js";
+import { applyWithin } from "./within.js";
+import type { OwnFile } from "./within.js";
 
 /** What the thread is told at its start. */
 export interface ThreadOptions {
@@ -13,7 +15,7 @@ export interface ThreadOptions {
   readonly driver: SqliteDriverName | undefined;
 }
 
-export type Method = Exclude<keyof Store, "kind" | "now" | "onHint">;
+export type Method = Exclude<keyof Store, "kind" | "now" | "onHint" | "applyWithin">;
 
 export interface Call {
   readonly id: number;
@@ -29,7 +31,7 @@ export interface Failure {
 }
 
 export type Answer =
-  | { readonly kind: "open" }
+  | { readonly kind: "open"; readonly file: OwnFile }
   | { readonly kind: "broken"; readonly failure: Failure }
   | { readonly kind: "hint" }
   | { readonly kind: "done"; readonly id: number; readonly value: unknown }
@@ -53,11 +55,11 @@ class ThreadLine {
     this.#thread = new Worker(new URL("./store-thread.js", import.meta.url), { workerData: options, name: "perdure-sqlite" });
   }
 
-  /** Resolves when the thread has opened its store. */
-  open(): Promise<void> {
+  /** Resolves when the thread has opened its store, with the file that it has opened. */
+  open(): Promise<OwnFile> {
     return new Promise((resolve, reject) => {
       this.#thread.on("message", (answer: Answer) => {
-        if (answer.kind === "open") resolve();
+        if (answer.kind === "open") resolve(answer.file);
         else if (answer.kind === "broken") {
           void this.#thread.terminate();
           reject(errorOf(answer.failure));
@@ -69,6 +71,10 @@ class ThreadLine {
       });
       this.#thread.on("exit", (code) => this.#die(code));
     });
+  }
+
+  assertAlive(): void {
+    if (this.#dead !== undefined) throw this.#dead;
   }
 
   call(method: Method, ...args: readonly unknown[]): Promise<never> {
@@ -124,24 +130,33 @@ class ThreadLine {
  */
 export async function openThreadedStore(runtime: Runtime, options: ThreadOptions): Promise<Store> {
   const line = new ThreadLine(options);
-  await line.open();
+  const file = await line.open();
   return {
     kind: "sqlite",
     now: () => runtime.now(),
     apply: (operations) => line.call("apply", operations),
+    // The application's connection is of this thread.
+    applyWithin: async (transaction, operations) => {
+      line.assertAlive();
+      return applyWithin(file, runtime.now(), transaction, operations) as never;
+    },
     registerWorker: (registration) => line.call("registerWorker", registration),
     renewLease: (lease) => line.call("renewLease", lease),
     retireWorker: (worker) => line.call("retireWorker", worker),
     recover: (self) => line.call("recover", self),
+    expireTasks: () => line.call("expireTasks"),
     claimRuns: (claim) => line.call("claimRuns", claim),
     reclaimRun: (run) => line.call("reclaimRun", run),
     claimTasks: (claim) => line.call("claimTasks", claim),
     inspectOwned: (worker) => line.call("inspectOwned", worker),
     release: (owned) => line.call("release", owned),
-    retryParked: (names) => line.call("retryParked", names),
+    retryParked: (routes) => line.call("retryParked", routes),
     loadHistory: (range) => line.call("loadHistory", range),
     loadInboxes: (runs) => line.call("loadInboxes", runs),
     findRuns: (targets) => line.call("findRuns", targets),
+    readEntries: (wanted) => line.call("readEntries", wanted),
+    readChunks: (range) => line.call("readChunks", range),
+    readStreamTail: (writer) => line.call("readStreamTail", writer),
     listRuns: (filter) => line.call("listRuns", filter),
     onHint: (callback) => line.listen(callback),
     close: () => line.close(),

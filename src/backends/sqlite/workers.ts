@@ -18,7 +18,7 @@ export function release(work: Work, { worker, runs, tasks }: Parameters<Store["r
     const row = work.runs.byKey(key);
     if (row?.owner === worker) work.runs.save({ ...row, owner: null, epoch: row.epoch + 1, dueAt: work.now });
   }
-  for (const key of tasks) work.tasks.free(key, worker, work.now);
+  for (const key of tasks) work.taskQueue.free(key, worker, work.now);
 }
 
 /** What the operating system says of a worker: `unknown` leaves it to the lease. */
@@ -38,7 +38,7 @@ export function findCasualties(tables: Tables, self: WorkerKey | null, now: numb
     else workers.push(key);
   }
   // By owner, not by death: a worker that was declared dead before it took something must not keep it.
-  const owners = new Set([...ownersOf(tables.queue.ownerAbove), ...ownersOf(tables.tasks.ownerAbove)]);
+  const owners = new Set([...ownersOf(tables.runQueue.ownerAbove), ...ownersOf(tables.taskQueue.ownerAbove)]);
   return { workers, owners: [...owners].filter((owner) => owner !== self && !living.has(owner)) };
 }
 
@@ -66,12 +66,12 @@ function freeAllOf(
   worker: WorkerKey,
   { crashed }: { readonly crashed: boolean },
 ): { readonly runs: number; readonly tasks: number } {
-  const rows = work.queue.ownedRows(worker);
+  const rows = work.runQueue.ownedRows(worker);
   const hasSuspects = rows.some((row) => row.isSuspect !== 0);
   for (const row of rows) {
     const isCharged = crashed && (row.isSuspect !== 0 || !hasSuspects);
     work.runs.save({ ...row, owner: null, epoch: row.epoch + 1, dueAt: work.now, crashCount: row.crashCount + (isCharged ? 1 : 0) });
   }
-  const tasks = work.tasks.freeAll(worker, work.now, crashed && !hasSuspects ? 1 : 0);
+  const tasks = work.taskQueue.freeAll(worker, work.now, crashed && !hasSuspects ? 1 : 0);
   return { runs: rows.length, tasks };
 }

@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
-import type { Store } from "../../backend/index.js";
 import { expectStatus } from "./assertions.js";
-import type { Checks, Lab } from "./lab.js";
+import type { Checks } from "./lab.js";
+import { countOf, race } from "./race.js";
 import { completed, driving, finishOf, hourMs, lineOf, messageOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "./samples.js";
-
-/** Runs `count` calls at once, alternating between two stores on the same data. */
-async function race<Result>(lab: Lab, count: number, call: (store: Store, index: number) => Promise<Result>): Promise<readonly Result[]> {
-  const stores = [lab.store, await lab.open()] as const;
-  return Promise.all(Array.from({ length: count }, (_, index) => call(stores[index % 2 === 0 ? 0 : 1], index)));
-}
-
-const countOf = (outcomes: readonly { readonly status: string }[], status: string): number =>
-  outcomes.filter((outcome) => outcome.status === status).length;
 
 export const concurrency: Checks = {
   async "what one store commits, another reads"(lab) {

@@ -1,3 +1,4 @@
+import { chains } from "./chains.js";
 import { claims } from "./claims.js";
 import { concurrency } from "./concurrency.js";
 import { ending } from "./ending.js";
@@ -11,8 +12,13 @@ import { leases } from "./leases.js";
 import { listing } from "./listing.js";
 import { parking } from "./parking.js";
 import { recovery } from "./recovery.js";
+import { reuse } from "./reuse.js";
+import { routes } from "./routes.js";
+import { shelf } from "./shelf.js";
 import { starts } from "./starts.js";
+import { taskOutcomes } from "./task-outcomes.js";
 import { tasks } from "./tasks.js";
+import { terminate } from "./terminate.js";
 import { turns } from "./turns.js";
 import { values } from "./values.js";
 
@@ -31,7 +37,7 @@ export interface ConformanceOptions {
 }
 
 /**
- * The proof that a store holds the contract of `perdure/backend`: states some hundred tests in your test runner. They use nothing but the contract,
+ * The proof that a store holds the contract of `perdure/backend`: states some two hundred tests in your test runner. They use nothing but the contract,
  * fail by `node:assert` and need no particular runner. Run it beside your backend's own tests; it does not test speed or durability against crashes.
  * @example
  * import { describe, it } from "node:test";
@@ -52,12 +58,18 @@ export function backendConformance(options: ConformanceOptions): void {
   const themes: Readonly<Record<string, Checks>> = {
     starts,
     turns,
+    chains,
+    reuse,
+    terminate,
+    shelf,
     fencing,
     parking,
     inbox,
     ending,
     tasks,
+    "task outcomes": taskOutcomes,
     claims,
+    routes,
     leases,
     recovery,
     listing,

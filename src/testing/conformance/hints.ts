@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Checks } from "./lab.js";
-import { completed, turnOf } from "./samples.js";
+import { appendOf, chunkOf, completed, driving, taskOf, terminateOf, turnOf } from "./samples.js";
 
 /** Hints may be lost, so most of what can be asked of them is that they do no harm. */
 export const hints = ({ areExpected }: { readonly areExpected: boolean }): Checks => ({
@@ -43,6 +43,26 @@ export const hints = ({ areExpected }: { readonly areExpected: boolean }): Check
       await lab.do(turnOf(claimed, completed));
       await lab.eventually("a hint of the end", async () => calls > 0);
       assert.equal((await second.findRuns([run]))[0]?.run.status, "completed");
+    },
+
+    async "another process hears of what is appended or published, of tasks that expire, and of an end by force"(lab) {
+      const second = await lab.open();
+      let calls = 0;
+      second.onHint(() => (calls += 1));
+      const worker = await lab.worker();
+      const run = await lab.drive(worker, {}, { tasks: [taskOf(1, { expiresAt: 1 })] });
+      const works: Readonly<Record<string, () => Promise<unknown>>> = {
+        "a chunk": () => lab.do(appendOf({ run: run.key, epoch: run.epoch }, [chunkOf("1", 1, "a")])),
+        "an entry": () => lab.do(turnOf(run, driving, { entries: [{ name: "e", payload: "1" }] })),
+        "an expired task": () => lab.store.expireTasks(),
+        "an end by force": () => lab.do(terminateOf({ runId: run.runId })),
+      };
+      for (const [what, work] of Object.entries(works)) {
+        await lab.until(lab.store.now() + 50);
+        calls = 0;
+        await work();
+        await lab.eventually(`a hint of ${what}`, async () => calls > 0);
+      }
     },
   }),
 });

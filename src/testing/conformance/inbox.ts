@@ -13,6 +13,8 @@ export const inbox: Checks = {
       cancelItem,
       messageOf(null),
       messageOf(""),
+      { kind: "update", name: "raise", command: null, attempt: null, payload: '"u"', options: '{"id":"ä"}' },
+      { kind: "activity_failed", name: "", command: 7, attempt: 2, payload: null, options: "{}" },
     ];
     for (const [index, item] of items.entries()) {
       const target = index % 2 === 0 ? { runId: run.runId } : { workflowId: run.workflowId };
@@ -20,8 +22,8 @@ export const inbox: Checks = {
       assert.deepEqual([outcome.key, outcome.position, outcome.claimed], [run.key, index + 1, null]);
     }
     const { run: record, unread } = await lab.look(run);
-    assert.deepEqual([record.inboxCount, record.inboxUnread], [5, 5]);
-    const payloads = ['text "a"', "bytes 000102", 'text "enough"', null, "text "];
+    assert.deepEqual([record.inboxCount, record.inboxUnread], [7, 7]);
+    const payloads = ['text "a"', "bytes 000102", 'text "enough"', null, "text ", 'text "u"', null];
     assert.deepEqual(
       unread,
       items.map((item, index) => ({ ...item, payload: payloads[index], position: index + 1 })),

@@ -1,8 +1,24 @@
 import assert from "node:assert/strict";
 import { StoreFailure } from "../../backend/index.js";
+import { PerdureError } from "../../errors.js";
 import { expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
-import { completed, driving, finishOf, lineOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "./samples.js";
+import {
+  appendOf,
+  chunkOf,
+  completed,
+  continued,
+  driving,
+  finishOf,
+  lineOf,
+  sampleRun,
+  sendOf,
+  startOf,
+  taskOf,
+  terminateOf,
+  touchOf,
+  turnOf,
+} from "./samples.js";
 
 export const isolation: Checks = {
   async "an empty batch is no trouble"(lab) {
@@ -41,6 +57,72 @@ export const isolation: Checks = {
     const { run, unread } = await lab.look(good);
     assert.deepEqual([run.lastSeq, unread.map(({ kind }) => kind)], [2, ["activity_completed", "message"]]);
     assert.equal((await lab.look({ runId: "new run" })).run.status, "running");
+  },
+
+  async "refused members of every kind leave no trace of their own, and the others count"(lab) {
+    const worker = await lab.worker();
+    const [good, stale] = [await lab.drive(worker, {}, { tasks: [taskOf(1), taskOf(2)] }), await lab.drive(worker)];
+    const { tasks } = await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 });
+    const [first, second] = tasks.toSorted((a, b) => a.command - b.command);
+    assert.ok(first && second);
+    const shelf = { entries: [{ name: "e", payload: "1" }], attributes: [{ name: "a", value: "1" }], chunks: [chunkOf("", 0, "own")] };
+    const wrong = { ...stale, epoch: 0 };
+    let outcomes: readonly { readonly status: string }[] = [];
+    await lab.assertUntouched([stale], async () => {
+      outcomes = await lab.store.apply([
+        turnOf(wrong, continued(sampleRun({ workflowId: stale.workflowId, runId: "never" })), { ...shelf, tasks: [taskOf(7)] }),
+        appendOf({ run: stale.key, epoch: 0 }, [chunkOf("1", 1, "never")]),
+        touchOf(first, { details: '"half"' }),
+        touchOf({ ...first, epoch: 0 }, { details: '"never"', detach: true }),
+        turnOf(good, driving, { ...shelf, cancelledTasks: [1] }),
+        appendOf({ run: good.key, epoch: 1 }, [chunkOf("1", 1, "appended")]),
+        touchOf(first),
+        finishOf(second, { kind: "done" }),
+        touchOf(second),
+        terminateOf({ runId: "none" }, { tasks: [taskOf(8)] }),
+        startOf(sampleRun({ workflowId: stale.workflowId, runId: "another" }), { reuse: "always", attributes: shelf.attributes }),
+        finishOf(first, { task: { runId: good.runId, command: 1, attempt: 2 } }),
+        finishOf(first, { task: { runId: good.runId, command: 1, attempt: 1 } }),
+        appendOf({ task: first.key, epoch: first.epoch }, [chunkOf("2", 1, "never")]),
+        terminateOf({ runId: good.runId }),
+        appendOf({ run: good.key, epoch: 1 }, [chunkOf("1", 2, "never")]),
+      ]);
+    });
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      "fenced fenced touched gone committed appended touched finished gone not_found exists gone finished fenced terminated fenced".split(
+        " ",
+      ),
+    );
+    assert.deepEqual(outcomes[6], { status: "touched", cancelRequested: true });
+    const [ofGood, ofStale] = await Promise.all(
+      [good, stale].map(async ({ runId }) => lab.store.readChunks({ target: { runId }, stream: "log", from: 0, limit: 10 })),
+    );
+    assert.deepEqual(
+      [ofGood?.chunks.map(({ offset, payload }) => [offset, payload]), ofStale?.chunks],
+      [
+        [
+          [0, "own"],
+          [1, "appended"],
+        ],
+        [],
+      ],
+    );
+    assert.deepEqual(await lab.store.readEntries({ target: { runId: stale.runId }, names: ["e"] }), [null]);
+    assert.deepEqual(await lab.store.findRuns([{ runId: "never" }, { runId: "another" }]), [null, null]);
+    const { run, unread } = await lab.look(good);
+    assert.deepEqual([run.status, run.lastSeq, unread.map(({ command }) => command)], ["terminated", 3, [1]]);
+    assert.deepEqual((await lab.store.claimTasks({ worker, routes: ["charge"], limit: 10 })).tasks, []);
+  },
+
+  async "what is no transaction of this store is refused, and nothing is written"(lab) {
+    for (const transaction of [{}, null, undefined, "begin", lab.store]) {
+      await assert.rejects(
+        lab.store.applyWithin(transaction, [startOf(sampleRun({ workflowId: "w" }))]),
+        (failure) => failure instanceof PerdureError && failure.code === "invalid_argument",
+      );
+    }
+    assert.deepEqual(await lab.store.listRuns({ limit: 10 }), []);
   },
 
   async "outcomes stand at the index of their operations, however many there are"(lab) {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { RunRecord } from "../../backend/index.js";
+import { expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
-import { completed, idle, parked } from "./samples.js";
+import { completed, continued, idle, parked, sampleRun, turnOf } from "./samples.js";
 
 const ids = (runs: readonly RunRecord[]): readonly string[] => runs.map(({ workflowId }) => workflowId);
 
@@ -49,6 +50,32 @@ export const listing: Checks = {
     assert.deepEqual(await list({ name: "order", status: "completed" }), ["done"]);
     assert.deepEqual(await list({ name: "order", status: "failed" }), []);
     assert.deepEqual(await list({ name: "Other" }), []);
+  },
+
+  async "the children of a run are listed by its run id, also those of a run that the store does not know"(lab) {
+    const worker = await lab.worker();
+    const parent = await lab.drive(worker, { workflowId: "parent" });
+    const children = { parentRunId: parent.runId };
+    const first = await lab.drive(worker, { workflowId: "first", ...children });
+    await lab.start({ workflowId: "second", name: "other", ...children });
+    await lab.drive(worker, { workflowId: "third", ...children }, { next: completed });
+    await lab.start({ workflowId: "of another", parentRunId: "PARENT" });
+    await lab.start({ workflowId: "of nobody" });
+    const list = async (options: Partial<Parameters<typeof lab.store.listRuns>[0]>): Promise<readonly string[]> =>
+      ids(await lab.store.listRuns({ limit: 10, ...options }));
+    assert.deepEqual(await list(children), ["third", "second", "first"]);
+    assert.deepEqual(await list({ ...children, limit: 2 }), ["third", "second"]);
+    assert.deepEqual(await list({ ...children, before: first.key + 1 }), ["first"]);
+    assert.deepEqual(await list({ ...children, status: "running" }), ["second", "first"]);
+    assert.deepEqual(await list({ ...children, name: "other" }), ["second"]);
+    assert.deepEqual(await list({ ...children, workflowIdPrefix: "t" }), ["third"]);
+    assert.deepEqual(await list({ parentRunId: "PARENT" }), ["of another"]);
+    assert.deepEqual(await list({ parentRunId: "none" }), []);
+    assert.equal((await list({})).length, 6);
+    assert.deepEqual([(await lab.look(first)).run.parentRunId, (await lab.look(parent)).run.parentRunId], [parent.runId, null]);
+    const next = sampleRun({ workflowId: "first", runId: "next", ...children });
+    expectStatus(await lab.do(turnOf(first, continued(next))), "committed");
+    assert.deepEqual(await list(children), ["first", "third", "second", "first"]);
   },
 
   async "a prefix is taken literally"(lab) {

@@ -1,9 +1,11 @@
 /** Operations to try a store with: valid as they are, each part replaceable. */
 import type {
+  AppendOperation,
   Effects,
   FinishTaskOperation,
   HistoryRecord,
   InboxItem,
+  NewChunk,
   NewRun,
   NewTask,
   NextState,
@@ -12,6 +14,9 @@ import type {
   RunKey,
   SendOperation,
   StartOperation,
+  TerminateOperation,
+  Termination,
+  TouchTaskOperation,
   TurnOperation,
 } from "../../backend/index.js";
 import { noEffects } from "../../backend/no-effects.js";
@@ -72,6 +77,14 @@ export const parked = (
 ): NextState => ({
   state: "parked",
   reason,
+  dueAt,
+});
+
+/** The chain goes on with `run`: at once, unless told otherwise. */
+export const continued = (run: NewRun, dueAt: number | null = null, input: Payload = '"goes on"'): NextState => ({
+  state: "continued",
+  run,
+  input,
   dueAt,
 });
 
@@ -137,3 +150,26 @@ export function finishOf(
     ...overrides,
   };
 }
+
+export function touchOf(
+  task: { readonly key: number; readonly epoch: number },
+  overrides: Partial<TouchTaskOperation> = {},
+): TouchTaskOperation {
+  return { type: "touch_task", key: task.key, epoch: task.epoch, details: null, detach: false, ...overrides };
+}
+
+export function chunkOf(writer: string, number: number, payload: Payload | null, overrides: Partial<NewChunk> = {}): NewChunk {
+  return { stream: "log", writer, number, restartAt: null, payload, ...overrides };
+}
+
+export const appendOf = (on: AppendOperation["on"], chunks: readonly NewChunk[]): AppendOperation => ({ type: "append", on, chunks });
+
+export function terminationOf(overrides: Partial<Termination> = {}): Termination {
+  return { event: '{"kind":"run_terminated"}', payload: '"by force"', tasks: [], ...overrides };
+}
+
+export const terminateOf = (target: TerminateOperation["target"], overrides: Partial<Termination> = {}): TerminateOperation => ({
+  type: "terminate",
+  target,
+  termination: terminationOf(overrides),
+});

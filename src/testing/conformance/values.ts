@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Payload } from "../../backend/index.js";
 import { assertSamePayload, expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
-import { driving, finishOf, lineOf, messageOf, parked, sendOf, taskOf, turnOf } from "./samples.js";
+import { appendOf, chunkOf, driving, finishOf, idle, lineOf, messageOf, parked, sendOf, taskOf, turnOf } from "./samples.js";
 
 /** Ids and names as people choose them. The engine keeps NUL and halves of surrogate pairs away from stores. */
 const strangeNames: readonly string[] = [
@@ -94,10 +94,78 @@ export const values: Checks = {
       const [items] = await lab.store.loadInboxes([{ key: run.key, above: 0 }]);
       assertSamePayload(items?.[0]?.payload ?? null, payload, "outcome");
 
+      const telling = await lab.drive(
+        worker,
+        {},
+        { entries: [{ name: "e", payload }], chunks: [chunkOf("", 0, payload)], tasks: [taskOf(1, { details: payload, name: "tell" })] },
+      );
+      const target = { runId: telling.runId };
+      assertSamePayload((await lab.store.readEntries({ target, names: ["e"] }))?.[0]?.payload ?? null, payload, "entry");
+      const read = await lab.store.readChunks({ target, stream: "log", from: 0, limit: 1 });
+      assertSamePayload(read?.chunks[0]?.payload ?? null, payload, "chunk");
+      assertSamePayload((await lab.claimOnlyTask(worker, ["tell"])).details, payload, "details");
+
       const end = turnOf({ ...run, inboxCount: 1 }, { state: "ended", status: "completed" }, { events: [lineOf(2, { payload })] });
       expectStatus(await lab.do(end), "committed");
       const [found] = await lab.store.findRuns([run]);
       assertSamePayload(found?.last?.payload ?? null, payload, "result");
+    }
+  },
+
+  async "names of entries, streams, writers and attributes that differ at all are different, and come back exactly"(lab) {
+    const named = strangeNames.map((name, index) => ({ name, payload: `${index}` }));
+    const attributes = strangeNames.map((name) => ({ name, value: `${name} as value` }));
+    const own = strangeNames.map((stream) => chunkOf("", 0, stream, { stream }));
+    const run = await lab.drive(await lab.worker(), {}, { entries: named, attributes, chunks: own });
+    const others = await Promise.all(strangeNames.map((text) => lab.start({}, { attributes: [{ name: "text", value: text }] })));
+    expectStatus(
+      await lab.do(
+        appendOf(
+          { run: run.key, epoch: 1 },
+          strangeNames.flatMap((writer) => [chunkOf(writer, 1, writer), chunkOf(writer, 2, null)]),
+        ),
+      ),
+      "appended",
+    );
+    const target = { runId: run.runId };
+    const entries = await lab.store.readEntries({ target, names: strangeNames });
+    assert.deepEqual(
+      entries,
+      named.map((entry) => ({ ...entry, version: 1 })),
+    );
+    for (const [index, text] of strangeNames.entries()) {
+      const { chunks } = (await lab.store.readChunks({ target, stream: text, from: 0, limit: 10 })) ?? {};
+      assert.deepEqual(chunks, [{ offset: 0, writer: "", restartAt: null, payload: text }]);
+      const tail = await lab.store.readStreamTail({ key: run.key, stream: "log", writer: text });
+      assert.deepEqual(tail, { lastNumber: 2, chunks: 2, firstOffset: 2 * index });
+      const list = async (name: string, value: string): Promise<readonly string[]> =>
+        (await lab.store.listRuns({ attributes: [{ name, value }], limit: 100 })).map(({ runId }) => runId);
+      assert.deepEqual(await list(text, `${text} as value`), [run.runId]);
+      assert.deepEqual(await list("text", text), [others[index]?.runId]);
+    }
+    const read = await lab.store.readChunks({ target, stream: "log", from: 0, limit: 100 });
+    assert.deepEqual(
+      read?.chunks.map(({ writer }) => writer),
+      strangeNames.flatMap((writer) => [writer, writer]),
+    );
+    const byName = new Map((await lab.look(run)).run.attributes.map(({ name, value }) => [name, value]));
+    assert.deepEqual(byName, new Map(attributes.map(({ name, value }) => [name, value])));
+  },
+
+  async "routes, parents and what the engine keeps beside the data come back exactly"(lab) {
+    const worker = await lab.worker();
+    for (const text of strangeNames) {
+      const item = { ...messageOf("1", text), options: text };
+      const task = taskOf(1, { route: text, options: text, details: text });
+      const run = await lab.drive(worker, { route: text, parentRunId: text, options: text }, { tasks: [task], next: idle() });
+      const sent = expectStatus(await lab.do(sendOf(run, "k", { item, claimFor: { worker, routes: [text] } })), "sent");
+      assert.deepEqual([sent.claimed?.route, sent.claimed?.parentRunId, sent.claimed?.options], [text, text, text]);
+      const { run: record, unread } = await lab.look(run);
+      assert.deepEqual([record.route, record.parentRunId, record.options, unread[0]?.options], [text, text, text, text]);
+      const claimed = await lab.claimOnlyTask(worker, [text]);
+      assert.deepEqual([claimed.route, claimed.options, claimed.details], [text, text, text]);
+      const children = await lab.store.listRuns({ parentRunId: text, limit: 10 });
+      assert.deepEqual(children, [record]);
     }
   },
 

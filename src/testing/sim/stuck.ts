@@ -53,7 +53,7 @@ async function whyStuck({ state, codec, settle, nowMs, patienceMs }: StuckOption
     }
   }
   // Updates wait for somebody who answers them.
-  return unread.some((item) => item.kind !== "message" && (item.kind !== "update" || machine.updates.has(item.name)))
+  return unread.some((item) => item.kind !== "message" && (item.kind !== "update" || machine.updates?.has(item.name) === true))
     ? `run ${row.key} has ${unread.map((item) => item.kind).join(", ")} in its inbox`
     : null;
 }

@@ -12,6 +12,8 @@ export interface BetterSqlite3Database {
   prepare(sql: string): {
     /** Does the statement return rows? `run` is fine either way; `get` and `all` throw when it does not. */
     readonly reader: boolean;
+    /** Are integers to come as bigints? An application may have made that the default of its database. */
+    safeIntegers(on: boolean): unknown;
     run(params: readonly unknown[]): { changes: number };
     get(params: readonly unknown[]): unknown;
     all(params: readonly unknown[]): unknown[];
@@ -45,6 +47,7 @@ function betterSqlite3Handle(database: BetterSqlite3Database): NativeHandle {
     close: () => void database.close(),
     prepare(sql) {
       const statement = database.prepare(sql);
+      statement.safeIntegers(false);
       return {
         run: (params) => statement.run(params).changes,
         get(params) {

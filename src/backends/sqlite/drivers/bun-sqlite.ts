@@ -17,6 +17,8 @@ export interface BunSqliteDatabase {
 }
 
 interface BunSqliteStatement {
+  /** Are integers to come as bigints? An application may have made that the default of its database. Missing before Bun 1.1.14. */
+  safeIntegers?(on: boolean): unknown;
   run(...params: readonly unknown[]): { changes: number };
   get(...params: readonly unknown[]): unknown;
   all(...params: readonly unknown[]): unknown[];
@@ -51,6 +53,7 @@ function bunSqliteHandle(database: BunSqliteDatabase): NativeHandle {
     },
     prepare(sql) {
       const statement = database.prepare(sql);
+      statement.safeIntegers?.(false);
       statements.push(statement);
       return {
         run: (params) => statement.run(...params).changes,

@@ -8,6 +8,7 @@ import { checkColumn } from "../values.js";
 export type LibsqlModule = new (path: string, options?: { timeout?: number }) => LibsqlDatabase;
 
 export interface LibsqlDatabase {
+  readonly open: boolean;
   readonly inTransaction: boolean;
   prepare(sql: string): LibsqlStatement;
   exec(sql: string): unknown;
@@ -16,6 +17,8 @@ export interface LibsqlDatabase {
 
 interface LibsqlStatement {
   readonly reader: boolean;
+  /** Are integers to come as bigints? An application may have made that the default of its database. */
+  safeIntegers(on: boolean): LibsqlStatement;
   raw(on: boolean): LibsqlStatement;
   columns(): readonly { readonly name: string }[];
   run(params: readonly unknown[]): { changes: number };
@@ -44,10 +47,11 @@ export function adoptLibsql(database: LibsqlDatabase): SqliteConnection {
 function libsqlHandle(database: LibsqlDatabase): NativeHandle {
   return {
     exec: (sql) => void database.exec(sql),
-    inTransaction: () => database.inTransaction,
+    // Asked about a closed database, the library ends the process.
+    inTransaction: () => database.open && database.inTransaction,
     close: () => database.close(),
     prepare(sql) {
-      const statement = database.prepare(sql);
+      const statement = database.prepare(sql).safeIntegers(false);
       return statement.reader ? reader(database, statement) : writer(statement);
     },
   };
@@ -80,7 +84,7 @@ function reader(database: LibsqlDatabase, statement: LibsqlStatement): NativeSta
     run(params) {
       // The library's own run() leaves a statement that returns rows unfinished: nothing can commit until it is garbage.
       statement.all(params);
-      return (database.prepare("SELECT changes()").raw(true).all([]) as [[number]])[0][0];
+      return (database.prepare("SELECT changes()").safeIntegers(false).raw(true).all([]) as [[number]])[0][0];
     },
   };
 }

@@ -12,6 +12,10 @@ export interface NodeSqliteDatabase {
   /** Missing before Node 22.16. */
   readonly isTransaction?: boolean;
   prepare(sql: string): {
+    /** Are integers to come as bigints? An application may have made that the default of its database. */
+    setReadBigInts(on: boolean): void;
+    /** The same of rows as arrays. Missing before Node 24. */
+    setReturnArrays?(on: boolean): void;
     run(...params: readonly unknown[]): { changes: number | bigint };
     get(...params: readonly unknown[]): unknown;
     all(...params: readonly unknown[]): unknown[];
@@ -41,6 +45,8 @@ function nodeSqliteHandle(database: NodeSqliteDatabase): NativeHandle {
     inTransaction: () => database.isTransaction ?? probeTransaction(database),
     prepare(sql) {
       const statement = database.prepare(sql);
+      statement.setReadBigInts(false);
+      statement.setReturnArrays?.(false);
       return {
         run: (params) => Number(statement.run(...params).changes),
         get: (params) => statement.get(...params) as SqliteRow | undefined,
