@@ -107,9 +107,12 @@ onEveryBackend("children", (lab) => {
     });
     const parent = workflow("parent", async (ctx, waits: boolean) => {
       const child = (inner: typeof ctx): Promise<unknown> => inner.child(held, "input");
-      if (!waits) return void (await Promise.race([child(ctx), ctx.sleep("1 second")]));
-      await ctx.scope(child, { timeout: "1 second" }).catch(() => undefined);
-      await ctx.receive(hello);
+      if (waits) {
+        await ctx.scope(child, { timeout: "1 second" }).catch(() => undefined);
+        await ctx.receive(hello);
+      } else {
+        await Promise.race([child(ctx), ctx.sleep("1 second")]);
+      }
     });
     const engine = await lab.launch({ workflows: [parent, held] });
     await engine.start(parent, true, { id: "waits" });
