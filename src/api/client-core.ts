@@ -150,8 +150,9 @@ export class ClientCore {
     ) as Promise<T>;
   }
 
-  async #update(target: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
+  async #update(named: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
     const { codec } = this.#options;
+    const target = await this.reads.chainOf(named, id);
     const workflowId = await this.reads.workflowIdOf(target, id);
     const value = await parseInput(def.input, raw, `The value of update "${def.name}"`);
     const text = codec.encode(value, `the value of update "${def.name}"`);
