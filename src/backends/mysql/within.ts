@@ -66,17 +66,7 @@ const asker =
     new Promise((resolve, reject) => {
       connection.query({ sql, rowsAsArray: true }, (error, result) => {
         if (error === null || error === undefined) resolve(answerOf(result));
-<<<<<<< HEAD
-        // The driver's own refusals have no code, and all of them mean that the connection is gone.
-        else
-          reject(
-            (error as { readonly code?: string }).code === undefined
-              ? new ConnectionLost(error instanceof Error ? error.message : "the driver refused")
-              : error,
-          );
-=======
         else reject(withCode(error));
->>>>>>> h/mysql
       });
     });
 
