@@ -207,7 +207,14 @@ export class ClientCore {
     const { codec } = this.#options;
     const text = "result" in outcome ? codec.encode(outcome.result, "the result of the activity") : codec.encodeError(outcome.error);
     const payload = await this.#seal(text, workflowId, payloadFields.operation(task.command));
-    if (await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload)) return;
+    const { finished, unknown } = await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload);
+    if (finished) return;
+    if (unknown) {
+      throw new PerdureError(
+        "outcome_unknown",
+        "It is not known whether this finished the activity: the store gave no answer at first, and now the activity does not wait any more.",
+      );
+    }
     throw new PerdureError(
       "not_found",
       "The activity of this token does not wait any more: it was finished, timed out or cancelled, tried again, or its run has ended.",

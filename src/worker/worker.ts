@@ -110,7 +110,7 @@ export class Worker implements DriverHost, LocalWorker {
       rightOf: (runId) => this.#rightOf(runId),
       persist: (call) => this.#persistOrThrow(call),
     });
-    const errands = new Errands({ store, codec, commits, outgoing });
+    const errands = new Errands({ store, codec, commits, outgoing, worker: () => this.worker });
     this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({

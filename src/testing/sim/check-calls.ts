@@ -174,11 +174,15 @@ function checkStream({ state, witness, codec }: FinalOptions, call: ClientCall, 
 }
 
 /** What somebody outside was told of: the outcome of an activity that he finished is recorded, and what was refused is not. */
-function checkFinishes({ witness, tally }: FinalOptions, resting: ReadonlyMap<number, RestingRun>): void {
+function checkFinishes({ witness, tally, models }: FinalOptions, resting: ReadonlyMap<number, RestingRun>): void {
   const recorded = new Set([...resting.values()].flatMap(({ replayed }) => [...replayed.observed.values()]));
   const finished = new Set<number>();
   for (const { value, outcome, atMs, execution } of witness.finishes) {
-    const accepted = witness.accepted.filter((item) => item.payload?.includes(`"${value}"`) === true);
+    // A run that fails of it may tell its parent, in the same words.
+    const runId = witness.effects.executions[execution - 1]?.runId;
+    const accepted = witness.accepted.filter(
+      (item) => models.get(item.runKey)?.runId === runId && item.payload?.includes(`"${value}"`) === true,
+    );
     tally.count(`finish:${outcome}`);
     if (accepted.length > 1 || (accepted.length === 1 && finished.has(execution)))
       witness.violate("I8", `the outcome ${value} was accepted, ${accepted.length} times, or another one was before`);
