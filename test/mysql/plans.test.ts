@@ -63,7 +63,7 @@ describe.runIf(server !== undefined)("plans", () => {
         return result as T;
       };
       const run = (workflowId: string, runId = `run of ${workflowId}`) =>
-        sampleRun({ workflowId, runId, parentRunId: `parent of round ${rounds}`, options: null });
+        sampleRun({ workflowId, runId, parentRunId: "somebody", options: null });
       const attribute = { name: "round", value: String(rounds) };
       const tasks = [taskOf(1), taskOf(2, { heartbeatMs: hourMs, expiresAt: 4e12 })];
       const eager = { worker, effects: effectsOf(driving, { events: [lineOf(1)], tasks }) };
@@ -140,7 +140,7 @@ describe.runIf(server !== undefined)("plans", () => {
       const end = { target: { runId: "streamer" }, stream: "out", from: 1e6, limit: 10 };
       await count("read a long stream", () => store.readChunks(end));
       await count("read the tail of a long stream", () => store.readStreamTail({ key: streamer, stream: "out", writer: "2" }));
-      await count("list children", () => store.listRuns({ parentRunId: `parent of round ${rounds}`, limit: 20 }));
+      await count("list children", () => store.listRuns({ parentRunId: "somebody", limit: 20 }));
       await count("list by attributes", () => store.listRuns({ attributes: [attribute, { ...attribute, name: "more" }], limit: 20 }));
       await count("list", () => store.listRuns({ limit: 20 }));
       return counts;
