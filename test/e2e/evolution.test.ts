@@ -39,9 +39,9 @@ onEveryBackend("patches", (lab) => {
     const cancelled = workflow("w", async (ctx) => {
       await ctx.sleep("1 hour").catch(() => undefined);
       await ctx.step("refused", () => 1).catch(() => undefined);
-      const before = ctx.patched("p");
+      const first = ctx.patched("p");
       await ctx.shield((inner) => inner.receive(go));
-      return [before, ctx.patched("p")];
+      return [first, ctx.patched("p")];
     });
     const engine = await lab.launch({ workflows: [cancelled], warmRuns: 0 });
     const handle = await engine.start(cancelled, undefined, { id: "a" });
