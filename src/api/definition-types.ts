@@ -110,8 +110,8 @@ export interface StepOptions {
   /** How long one attempt may take; then its `signal` aborts and it counts as failed with a `TimeoutError`. Default: no limit. */
   readonly timeout?: Duration | undefined;
   /**
-   * Never begins an attempt again of which it is not known whether it took effect: if the process dies in the middle, the step fails with `outcome_unknown`.
-   * Costs one commit more, before the body. Failures that are reported are retried all the same. Default: false, an attempt that was cut off is repeated.
+   * Never begins an attempt again of which it is not known whether it took effect: if the process dies in the middle, or the
+   * time of the attempt is over, the step fails with `outcome_unknown`. Costs one commit more, before the body. Failures that the body reports are retried all the same. Default: false, an attempt that was cut off is repeated.
    */
   readonly atMostOnce?: boolean | undefined;
 }

@@ -48,7 +48,8 @@ export class RunBodies {
 
   /** An at-most-once attempt that had begun, and of which nobody knows any more, is not repeated: it fails. */
   #startAgain(command: BodyCommand, { started }: Pending, arrivals: Arrival[]): void {
-    if (command.kind === "step" && command.atMostOnce && started) this.#run(command, () => Promise.reject(unknownOutcome(command.name)));
+    if (command.kind === "step" && command.atMostOnce && started)
+      this.#run(command, () => Promise.reject(unknownOutcome(command.name, lostProcess)));
     else this.start(command, arrivals);
   }
 
@@ -113,6 +114,8 @@ export class RunBodies {
       attempt,
       idempotencyKey: `${facts.runId}/${number}`,
       timeoutMs: "timeoutMs" in command ? command.timeoutMs : null,
+      // A body that goes on after its time may have its effect yet: that is no failure to try again.
+      failureOf: command.kind === "step" && command.atMostOnce ? (timeout) => unknownOutcome(command.name, tooSlow, timeout) : undefined,
       what: whatIs(command),
       command: number,
       streamsOf: this.#streamsOf,
@@ -180,8 +183,12 @@ function whatIs({ kind, name }: Command): string {
   return kind === "child" ? `the start of child workflow "${name}"` : kind === "send" ? `sending "${name}"` : `${kind} "${name}"`;
 }
 
-const unknownOutcome = (name: string): PerdureError =>
+const lostProcess = "its process died, or lost the run";
+const tooSlow = "it took longer than its timeout";
+
+const unknownOutcome = (name: string, why: string, cause?: Error): PerdureError =>
   new PerdureError(
     "outcome_unknown",
-    `An attempt of step "${name}" was begun and never reported: its process died, or lost the run. It may or may not have taken effect, and it may run at most once.`,
+    `An attempt of step "${name}" was begun and never reported: ${why}. It may or may not have taken effect, and it may run at most once.`,
+    cause === undefined ? {} : { cause },
   );

@@ -11,6 +11,8 @@ export interface BodyOptions {
   readonly idempotencyKey: string;
   /** How long it may take, in ms; null for no limit. */
   readonly timeoutMs: number | null;
+  /** What it fails with then, if not with the TimeoutError itself. */
+  readonly failureOf?: ((timeout: TimeoutError) => Error) | undefined;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
   /** The command that it is the body of. */
@@ -85,7 +87,7 @@ export class Body {
       details: { timeoutMs },
     });
     this.abort(error);
-    this.#finish({ ok: false, error });
+    this.#finish({ ok: false, error: this.#options.failureOf?.(error) ?? error });
   }
 
   #finish(outcome: BodyOutcome): void {
