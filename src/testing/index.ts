@@ -8,3 +8,5 @@ export { replay, replayAll } from "./replay.js";
 export type { ReplayOptions } from "./replay.js";
 export { testEngine } from "./test-engine.js";
 export type { TestEngine, TestEngineOptions } from "./test-engine.js";
+export { crashEverywhere } from "./crash-everywhere.js";
+export type { CrashReport } from "./crash-everywhere.js";

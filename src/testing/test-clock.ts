@@ -54,6 +54,8 @@ interface Goal {
   readonly fail: (error: Error) => void;
 }
 
+/** One for all clocks: Node 20 never lets go of one that was used, and each makes every promise of the process dearer. */
+const context = callContext<Running>();
 /** Patience is used up in slices, each of which needs the event loop to come round: a process that got no CPU has not been patient. */
 const slicesMax = 50;
 /** Whoever waits this long for an end waits for something that goes on for ever. */
@@ -63,7 +65,6 @@ export class TestClock {
   readonly #options: TestClockOptions;
   readonly #real = systemRuntime();
   readonly #running = new Set<Running>();
-  readonly #context = callContext<Running>();
   readonly #goals = new Set<Goal>();
   #isDriving = false;
   #lookedAt = -1;
@@ -84,7 +85,7 @@ export class TestClock {
       if (this.#running.delete(running)) this.#touch();
     };
     try {
-      const value = this.#context.run(running, call);
+      const value = context.run(running, call);
       if (isThenable(value)) Promise.resolve(value).then(done, done);
       else done();
       return value;
@@ -151,7 +152,7 @@ export class TestClock {
   }
 
   get #caller(): Running | undefined {
-    const running = this.#context.current();
+    const running = context.current();
     return running !== undefined && this.#running.has(running) ? running : undefined;
   }
 
@@ -279,7 +280,7 @@ export class TestClock {
 }
 
 function tooLong(goal: Goal): Error {
-  return new Error(`${goal.subject?.what ?? "What the test waits for"} has not come to an end within 10 years of the test's clock.`);
+  return new Error(`The test waits for ${goal.subject?.what ?? "something"}, which has not come within 10 years of its clock.`);
 }
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>

@@ -1,4 +1,5 @@
 /** An engine for tests: all of it, in this process, on a virtual clock. */
+import { checkOptions } from "../api/define-checks.js";
 import { connectWith, launchWith } from "../api/launch.js";
 import type {
   ActivityContext,
@@ -33,7 +34,7 @@ import { openGuard, type Guard } from "../worker/guard.js";
 import { fakeStep } from "./fake-context.js";
 import { TestClock, type Subject } from "./test-clock.js";
 import { testHandle } from "./test-handle.js";
-import { testBackend } from "./test-store.js";
+import { testBackend, type WriteWatch } from "./test-store.js";
 import { virtualTime, type EngineRuntime, type VirtualTime } from "./virtual-time.js";
 
 /** Options of {@link testEngine}: those of `launch`, and what there is to say about the clock. */
@@ -86,7 +87,7 @@ export interface TestEngine extends Engine {
 }
 
 /** Called at each write, before and after; true kills the worker there. */
-export type WriteWatch = (side: "before" | "after", what: string) => boolean;
+export type KillSwitch = (...write: Parameters<WriteWatch>) => boolean;
 
 /**
  * An engine for tests: workflows run for real, in this process and in memory, on a clock that moves only when there is nothing else to do and somebody waits.
@@ -106,7 +107,8 @@ export function testEngine(options: TestEngineOptions = {}): Promise<TestEngine>
 }
 
 /** The same, with somebody who watches the writes. */
-export async function openTestEngine(options: TestEngineOptions, watch: WriteWatch): Promise<TestEngine> {
+export async function openTestEngine(options: TestEngineOptions, kills: KillSwitch): Promise<TestEngine> {
+  checkOptions(options, "testEngine", optionNames);
   const { now, seed = "test", patience = 1000, ...rest } = options;
   if (now !== undefined && !(now instanceof Date && !Number.isNaN(now.getTime())))
     throw new PerdureError("invalid_argument", "The option now of testEngine must be a valid Date.");
@@ -115,17 +117,23 @@ export async function openTestEngine(options: TestEngineOptions, watch: WriteWat
     startMs: (now ?? new Date("2025-01-01T00:00:00Z")).getTime(),
     seed,
     patienceMs: parseDuration(patience, "the option patience of testEngine"),
-    watch,
+    kills,
   });
   await engine.open();
   return engine;
 }
 
+const optionNames = [
+  ...["workflows", "activities", "queues", "concurrency", "warmRuns", "guard"],
+  ...["errors", "logger", "codec", "limits", "interceptors"],
+  ...["now", "seed", "patience"],
+];
+
 interface Settings {
   readonly startMs: number;
   readonly seed: string;
   readonly patienceMs: number;
-  readonly watch: WriteWatch;
+  readonly kills: KillSwitch;
 }
 
 /** One life of the worker. */
@@ -185,8 +193,7 @@ class OpenTestEngine implements TestEngine {
   async open(): Promise<void> {
     try {
       const { errors, logger, codec, limits, interceptors } = this.#options;
-      const writes = { isDead: () => false, onWrite: (side: "before" | "after", what: string) => this.#onWrite(side, what) };
-      const backend = testBackend(this.#backend, writes);
+      const backend = testBackend(this.#backend, { isDead: () => false, onWrite: (...write) => this.#onWrite(...write) });
       this.#client = await connectWith({ backend, errors, logger, codec, limits, interceptors }, this.#clientRuntime, { unhurried: true });
       await this.#launch();
     } catch (error) {
@@ -320,7 +327,7 @@ class OpenTestEngine implements TestEngine {
     this.#lives++;
     const life: Life = { runtime: this.#time.runtime(`${this.#settings.seed}/worker ${this.#lives}`), dead: false, engine: undefined, look: nothing };
     this.#life = life;
-    const backend = testBackend(this.#backend, { isDead: () => life.dead, onWrite: (side, what) => this.#onWrite(side, what) });
+    const backend = testBackend(this.#backend, { isDead: () => life.dead, onWrite: (...write) => this.#onWrite(...write) });
     const options = {
       ...this.#options,
       backend,
@@ -344,9 +351,9 @@ class OpenTestEngine implements TestEngine {
     for (const worker of this.#state.workers.values()) worker.leaseUntil = -Infinity;
   }
 
-  #onWrite(side: "before" | "after", what: string): void {
+  #onWrite(...[side, what]: Parameters<WriteWatch>): void {
     if (side === "after") this.#writes++;
-    if (!this.#settings.watch(side, what)) return;
+    if (!this.#settings.kills(side, what)) return;
     this.#kill();
     void this.#clock.briefly(() => this.#launch());
   }

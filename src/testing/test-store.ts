@@ -2,12 +2,15 @@ import type { Backend, Store } from "../backend/backend.js";
 import type { Operation } from "../backend/operations.js";
 import { readEnvelope } from "../core/events.js";
 
+/** What is called at each write; `what` says, for people, what is written. */
+export type WriteWatch = (side: "before" | "after", what: () => string) => void;
+
 /** What a test has to do with the writes of one engine. */
 export interface Writes {
   /** Has the engine been killed? Then it hears nothing any more, and nothing of what it does comes through. */
   readonly isDead: () => boolean;
   /** Called before and after each write that changes something. */
-  readonly onWrite: (side: "before" | "after", what: string) => void;
+  readonly onWrite: WriteWatch;
 }
 
 /** The store of one engine of a test, on the memory store of them all. */
@@ -16,7 +19,7 @@ export function testBackend(backend: Backend, writes: Writes): Backend {
 }
 
 function testStore(store: Store, { isDead, onWrite }: Writes): Store {
-  const write = async <T>(what: string, call: () => Promise<T>): Promise<T> => {
+  const write = async <T>(what: () => string, call: () => Promise<T>): Promise<T> => {
     if (!isDead()) onWrite("before", what);
     if (isDead()) return never();
     const result = await call();
@@ -27,12 +30,15 @@ function testStore(store: Store, { isDead, onWrite }: Writes): Store {
   const claim = async <T>(what: string, call: () => Promise<T>, isEmpty: (found: T) => boolean): Promise<T> => {
     if (isDead()) return never();
     const found = await call();
-    if (!isEmpty(found)) onWrite("after", what);
+    if (!isEmpty(found)) onWrite("after", () => what);
     return isDead() ? never() : found;
   };
   const apply = (operations: readonly Operation[]): Promise<never> => {
     const tidied = operations.map(withoutRetry);
-    return write(describeAll(tidied), () => store.apply(tidied)) as Promise<never>;
+    return write(
+      () => describeAll(tidied),
+      () => store.apply(tidied),
+    ) as Promise<never>;
   };
   return {
     ...store,
