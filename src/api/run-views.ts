@@ -147,7 +147,8 @@ export class RunViews {
   }
 }
 
-function readableOf<C>(entries: AsyncGenerator<StreamEntry<C>>): ReadableStream<C> {
+/** The chunks of a stream as a Web stream. */
+export function readableOf<C>(entries: AsyncIterator<StreamEntry<C>>): ReadableStream<C> {
   return new ReadableStream<C>({
     async pull(controller) {
       for (;;) {
@@ -157,7 +158,7 @@ function readableOf<C>(entries: AsyncGenerator<StreamEntry<C>>): ReadableStream<
       }
     },
     async cancel() {
-      await entries.return(undefined);
+      await entries.return?.();
     },
   });
 }

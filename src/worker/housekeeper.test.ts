@@ -31,6 +31,7 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     runtime: time.runtime(),
     logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     recoverMs: 400,
+    inspectMs: 1000,
     worker: () => 1,
     knowsRun: (key) => world.known.has(key),
     drivenRuns: () => world.driven ?? [],

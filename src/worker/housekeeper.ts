@@ -9,6 +9,8 @@ export interface HousekeeperOptions {
   readonly logger: Logger;
   /** How often dead workers are looked for, in ms. */
   readonly recoverMs: number;
+  /** How often this worker compares what it holds with what the store says, and looks for overdue activities, in ms. */
+  readonly inspectMs: number;
   readonly worker: () => WorkerKey | undefined;
   readonly knowsRun: (key: RunKey) => boolean;
   /** Those that are driven here. */
@@ -27,7 +29,6 @@ export interface HousekeeperOptions {
   readonly onTrouble: (message: string, error: unknown) => void;
 }
 
-const inspectMs = 1000;
 /** A hint may mean mail for a run that is driven here: looked for at once, but not for every hint of a busy store. */
 const hintedInspectMs = 100;
 
@@ -53,7 +54,8 @@ export class Housekeeper {
   }
 
   start(): void {
-    this.#every("recover", this.#options.recoverMs, () => this.#recover());
+    const { recoverMs, inspectMs } = this.#options;
+    this.#every("recover", recoverMs, () => this.#recover());
     this.#every("inspect", inspectMs, () => this.#tidy());
     this.#every("expire", inspectMs, () => this.#expire());
   }
@@ -69,6 +71,14 @@ export class Housekeeper {
       void this.#quietly(async () => void (await this.#inspect()));
     };
     this.#timers.set("hint", runtime.setTimer(look, Math.max(0, waitMs)));
+  }
+
+  /** Looks at once for what it else finds at its next round; strays excepted, which two rounds must find. */
+  look(): Promise<void> {
+    return this.#quietly(async () => {
+      await this.#expire();
+      await this.#inspect();
+    });
   }
 
   stop(): void {

@@ -69,13 +69,14 @@ export class RunBodies {
   }
 
   /** Starts a body. One that must not be repeated is announced first, and started when that is recorded. */
-  start(command: BodyCommand, arrivals: Arrival[]): void {
-    const pending = this.#machine.pending.get(command.number);
+  start(asked: BodyCommand, arrivals: Arrival[]): void {
+    const pending = this.#machine.pending.get(asked.number);
     if (pending === undefined) return;
-    if (command.kind === "step" && command.atMostOnce && !pending.started) {
-      arrivals.push({ kind: "started", command: command.number, attempt: pending.attempt });
+    if (asked.kind === "step" && asked.atMostOnce && !pending.started) {
+      arrivals.push({ kind: "started", command: asked.number, attempt: pending.attempt });
       return;
     }
+    const command = this.#host.services.substitute?.(this.#machine.facts, asked) ?? asked;
     // As it is, where nobody wants to be around it: this is done for every step.
     const isPlain = command.kind === "step" && this.#host.services.interceptors.aroundSteps === undefined;
     this.#run(command, isPlain ? command.run : (io) => this.#perform(command, io));

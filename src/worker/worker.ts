@@ -11,7 +11,7 @@ import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
 import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
-import { BodyServices } from "./body-services.js";
+import { BodyServices, type Substitute } from "./body-services.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import { Errands } from "./errands.js";
@@ -47,6 +47,8 @@ export interface WorkerSettings {
   readonly pollMs: number;
   /** How often dead workers are looked for, in ms. */
   readonly recoverMs: number;
+  /** How often the store's view of this worker is compared with its own, in ms. */
+  readonly inspectMs: number;
 }
 
 export interface WorkerOptions {
@@ -61,6 +63,8 @@ export interface WorkerOptions {
   readonly interceptors: Interceptors;
   /** A run of this worker has ended: those who wait for it need not ask the store. */
   readonly onEnded: (facts: RunFacts, terminal: HistoryRecord) => void;
+  /** Puts other code in the place of a body, for tests. */
+  readonly substitute?: Substitute | undefined;
 }
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
@@ -165,6 +169,7 @@ export class Worker implements DriverHost, LocalWorker {
       runtime,
       logger,
       recoverMs: settings.recoverMs,
+      inspectMs: settings.inspectMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
       drivenRuns: () => this.#drivers.keys(),
@@ -228,6 +233,12 @@ export class Worker implements DriverHost, LocalWorker {
     await this.store
       .retireWorker(worker)
       .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
+  }
+
+  /** Looks at once for everything that it else looks for now and then: on a clock that stands still, nothing else would. */
+  async look(): Promise<void> {
+    await this.#housekeeper.look();
+    this.#wakeAll();
   }
 
   /** Is there room, and a right, to drive this run here from its start on? Not one that is driven: a child whose start is repeated by its parent. */
