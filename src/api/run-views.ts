@@ -148,17 +148,18 @@ export class RunViews {
 }
 
 /** The chunks of a stream as a Web stream. */
-export function readableOf<C>(entries: AsyncIterator<StreamEntry<C>>): ReadableStream<C> {
+export function readableOf<C>(entries: AsyncIterable<StreamEntry<C>>): ReadableStream<C> {
+  const iterator: AsyncIterator<StreamEntry<C>, unknown> = entries[Symbol.asyncIterator]();
   return new ReadableStream<C>({
     async pull(controller) {
       for (;;) {
-        const { done, value } = await entries.next();
-        if (done === true) return controller.close();
-        if (value.kind === "chunk") return controller.enqueue(value.value);
+        const next = await iterator.next();
+        if (next.done === true) return controller.close();
+        if (next.value.kind === "chunk") return controller.enqueue(next.value.value);
       }
     },
     async cancel() {
-      await entries.return?.();
+      await iterator.return?.();
     },
   });
 }

@@ -74,11 +74,7 @@ export async function crashEverywhere<T>(
   });
 }
 
-async function play<T>(
-  options: TestEngineOptions,
-  scenario: (engine: TestEngine) => Promise<T>,
-  kills: KillSwitch,
-): Promise<Played<T>> {
+async function play<T>(options: TestEngineOptions, scenario: (engine: TestEngine) => Promise<T>, kills: KillSwitch): Promise<Played<T>> {
   let isOver = false;
   const engine = await openTestEngine(options, (...write) => !isOver && kills(...write));
   try {

@@ -325,7 +325,12 @@ class OpenTestEngine implements TestEngine {
 
   async #begin(): Promise<void> {
     this.#lives++;
-    const life: Life = { runtime: this.#time.runtime(`${this.#settings.seed}/worker ${this.#lives}`), dead: false, engine: undefined, look: nothing };
+    const life: Life = {
+      runtime: this.#time.runtime(`${this.#settings.seed}/worker ${this.#lives}`),
+      dead: false,
+      engine: undefined,
+      look: nothing,
+    };
     this.#life = life;
     const backend = testBackend(this.#backend, { isDead: () => life.dead, onWrite: (...write) => this.#onWrite(...write) });
     const options = {
@@ -405,7 +410,11 @@ class OpenTestEngine implements TestEngine {
     }
     const io = fakeStep({ idempotencyKey: `${facts.runId}/${number}` });
     const run = (): unknown => this.#clock.run(code, () => mock(io));
-    return { ...command, run, source: { ...source, use: () => ({ kind: "transaction", connection: undefined }), run: (work) => work(undefined) } };
+    return {
+      ...command,
+      run,
+      source: { ...source, use: () => ({ kind: "transaction", connection: undefined }), run: (work) => work(undefined) },
+    };
   }
 
   /** A link may leave the event loop, for a thread that compresses, where the clock would not see that anything is under way. */
@@ -441,7 +450,8 @@ class OpenTestEngine implements TestEngine {
     const info = await describe?.().catch(() => undefined);
     const waits = info?.waitingFor.map(({ kind, name }) => (name === undefined ? kind : `${kind} "${name}"`)) ?? [];
     const parked: string[] = [];
-    for await (const run of this.#client.list({ status: "parked", limit: 3 })) parked.push(` Run "${run.id}" is parked: ${run.parked?.message}`);
+    for await (const run of this.#client.list({ status: "parked", limit: 3 }))
+      parked.push(` Run "${run.id}" is parked: ${run.parked?.message}`);
     return new TimeoutError(
       `The test waits for ${what}, and nothing is due that could bring it.${waits.length === 0 ? "" : ` The run waits for ${waits.join(", ")}.`}${parked.join("")} Send what is missing before, or plan it with engine.at(…).`,
     );

@@ -45,8 +45,18 @@ function testStore(store: Store, { isDead, onWrite }: Writes): Store {
     apply,
     // The test's transactions are of another database, or of none: the record is written when they write it.
     applyWithin: (_, operations) => apply(operations),
-    claimRuns: (options) => claim("claim of runs", () => store.claimRuns(options), ({ runs }) => runs.length === 0),
-    claimTasks: (options) => claim("claim of activities", () => store.claimTasks(options), ({ tasks }) => tasks.length === 0),
+    claimRuns: (options) =>
+      claim(
+        "claim of runs",
+        () => store.claimRuns(options),
+        ({ runs }) => runs.length === 0,
+      ),
+    claimTasks: (options) =>
+      claim(
+        "claim of activities",
+        () => store.claimTasks(options),
+        ({ tasks }) => tasks.length === 0,
+      ),
   };
 }
 
