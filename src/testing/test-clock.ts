@@ -81,16 +81,16 @@ export class TestClock {
   run<T>(code: ForeignCode, call: () => T): T {
     const running: Running = { ...code, naps: 0, slices: 0 };
     this.#running.add(running);
-    const done = (): void => {
+    const end = (): void => {
       if (this.#running.delete(running)) this.#touch();
     };
     try {
       const value = context.run(running, call);
-      if (isThenable(value)) Promise.resolve(value).then(done, done);
-      else done();
+      if (isThenable(value)) Promise.resolve(value).then(end, end);
+      else end();
       return value;
     } catch (error) {
-      done();
+      end();
       throw error;
     }
   }
@@ -113,8 +113,8 @@ export class TestClock {
     if (caller !== undefined) return this.#nap(caller, promise);
     return new WaitingPromise<T>(promise, (fail) => {
       const goal: Goal = { limit: Infinity, sinceMs: this.#options.time.now(), subject, reached: () => undefined, fail };
-      const done = (): void => this.#drop(goal);
-      promise.then(done, done);
+      const drop = (): void => this.#drop(goal);
+      promise.then(drop, drop);
       this.#pursue(goal);
     });
   }

@@ -37,9 +37,9 @@ const fulfil = workflow("fulfil", async (ctx, id: string) => {
   return { payment, status: "shipped", label };
 });
 const clock = workflow("clock", async () => Date.now());
-const watch = activity("watch", async (_: void) => undefined);
+const watch = activity("watch", async () => undefined);
 const watching = workflow("watching", (ctx) => ctx.activity(watch));
-const untilAborted = (_: void, { signal }: { readonly signal: AbortSignal }): Promise<undefined> =>
+const untilAborted = (_: unknown, { signal }: { readonly signal: AbortSignal }): Promise<undefined> =>
   new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
 const both = { workflows: [fulfil], activities: [printLabel] };
 
@@ -233,9 +233,9 @@ describe("mocks", () => {
     const slow = activity("slow", async (): Promise<string> => "at once");
     const wf = workflow("w", async (ctx) => {
       const took = await ctx.activity(slow, undefined, { timeout: "3 hours" });
-      const silent = await ctx.activity(slow, undefined, { timeout: { heartbeat: "1 minute" }, retry: { attempts: 1 } }).catch(String);
+      const unheard = await ctx.activity(slow, undefined, { timeout: { heartbeat: "1 minute" }, retry: { attempts: 1 } }).catch(String);
       const queued = await ctx.activity(activityRef<typeof slow>("nobody"), undefined, { timeout: { queued: "1 hour" } }).catch(String);
-      return { took, silent, queued };
+      return { took, unheard, queued };
     });
     const engine = await open({ workflows: [wf], activities: [slow] });
     const aborts: string[] = [];
@@ -246,7 +246,7 @@ describe("mocks", () => {
     });
     expect(await engine.execute(wf)).toEqual({
       took: "slowly",
-      silent: expect.stringContaining("heartbeat") as string,
+      unheard: expect.stringContaining("heartbeat") as string,
       queued: expect.stringContaining("queue") as string,
     });
     expect(engine.now().toISOString()).toBe("2025-01-01T03:01:00.000Z");

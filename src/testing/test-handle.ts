@@ -28,7 +28,7 @@ function testReader<C>(clock: TestClock, subject: Subject, reader: StreamReader<
   const entries = (): ReturnType<StreamReader<C>["entries"]> => waitingEach(clock, subject, reader.entries());
   return {
     entries,
-    readable: () => readableOf(entries()[Symbol.asyncIterator]()),
+    readable: () => readableOf(entries()),
     [Symbol.asyncIterator]: () => waitingEach(clock, subject, reader)[Symbol.asyncIterator](),
   };
 }

@@ -72,8 +72,8 @@ class Clock implements VirtualTime {
   readonly #timers = new Map<number, Timer>();
   readonly #due = new DueTimes();
   readonly #real = systemRuntime();
-  #onRelease: (() => void)[] = [];
-  #onChange: (() => void)[] = [];
+  readonly #onRelease: (() => void)[] = [];
+  readonly #onChange: (() => void)[] = [];
 
   constructor(startMs: number) {
     this.startMs = startMs;
