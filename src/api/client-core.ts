@@ -25,7 +25,7 @@ import { terminationOf } from "../worker/termination.js";
 import type { Worker } from "../worker/worker.js";
 import type { Handle, SendOptions, StartOptions } from "./client-types.js";
 import type { Logger } from "./context-types.js";
-import type { AnyWorkflow, Envelope, Message, Update, WorkflowRef } from "./definition-types.js";
+import type { AnyWorkflow, BoundTransaction, Envelope, Message, Update, WorkflowRef } from "./definition-types.js";
 import { checkOptions } from "./define-checks.js";
 import type { Interceptor } from "./interceptor-types.js";
 import type { EndTarget, ResultWaiters, RunEnd } from "./result-waiters.js";
@@ -234,9 +234,7 @@ export class ClientCore {
     const prepared = await this.#prepare(def, input, workflowId, options, headers);
     const { runId } = prepared.run;
     const outcome =
-      options.transaction === undefined
-        ? await this.#post.start(prepared)
-        : await this.#startWithin(prepared, options.transaction.connection);
+      options.transaction === undefined ? await this.#post.start(prepared) : await this.#startWithin(prepared, options.transaction);
     const handle = (run: string): Handle<R> => new RunHandleImpl<R>(this, workflowId, { chainOf: run });
     if (outcome.status === "started" || outcome.run.runId === runId) return handle(runId);
     if (options.onExisting === "fail") {
@@ -295,12 +293,13 @@ export class ClientCore {
     };
   }
 
-  /** As part of a transaction of the application's: nothing is tried again, and nobody here knows when it commits. */
-  async #startWithin(start: PreparedStart, connection: unknown): Promise<Outcome<StartOperation>> {
+  /** As part of a transaction of the application's: nothing is tried again, and it begins when that commits. */
+  async #startWithin(start: PreparedStart, transaction: BoundTransaction): Promise<Outcome<StartOperation>> {
     const { inputText: _, messages, ...rest } = start;
-    const [outcome] = await this.#options.store.applyWithin(connection, [
+    const [outcome] = await this.#options.store.applyWithin(transaction.connection, [
       { type: "start", ...rest, messages: messages.map(({ item }) => item), eager: null },
     ]);
+    if (outcome.status === "started") transaction.onCommitted(() => this.#options.worker?.onRunsDue());
     return outcome;
   }
 
@@ -366,7 +365,7 @@ export class ClientCore {
 
 const none: readonly never[] = [];
 
-function checkPolicies({ onExisting, reuse, retry, queue }: StartOptions, what: string): void {
+function checkPolicies({ onExisting, reuse, retry, queue, transaction }: StartOptions, what: string): void {
   if (onExisting !== undefined && onExisting !== "use" && onExisting !== "fail" && onExisting !== "terminate")
     throw new PerdureError(
       "invalid_argument",
@@ -379,6 +378,8 @@ function checkPolicies({ onExisting, reuse, retry, queue }: StartOptions, what: 
     );
   if (retry !== undefined) planRetry(retry, what);
   if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
+  if (transaction !== undefined)
+    checkKind(transaction, "transaction", `The option transaction of ${what}`, "made by use(…) of a source of transactions");
 }
 
 const closedError = (): PerdureError => new PerdureError("closed", "The engine or client was closed. Launch or connect again.");

@@ -57,7 +57,7 @@ export class RunViews {
     }
   }
 
-  stream<C>(target: RunTarget, id: () => Promise<string>, stream: Stream<C>, options: StreamOptions = {}): StreamReader<C> {
+  stream<C>(target: () => Promise<RunTarget>, id: () => Promise<string>, stream: Stream<C>, options: StreamOptions = {}): StreamReader<C> {
     checkKind(stream, "stream", "stream", "made by stream(…)");
     checkOptions(options, "stream", ["from", "signal"]);
     const { from = 0 } = options;
@@ -97,14 +97,14 @@ export class RunViews {
   }
 
   async *#entries<C>(
-    target: RunTarget,
+    chain: () => Promise<RunTarget>,
     workflowId: () => Promise<string>,
     stream: string,
     from: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<StreamEntry<C>> {
     const { store, watchers, persist, checkOpen } = this.#options;
-    const id = await workflowId();
+    const [target, id] = [await chain(), await workflowId()];
     for (let next = from; signal?.aborted !== true;) {
       checkOpen();
       const changed = watchers.change(signal);

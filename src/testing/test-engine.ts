@@ -413,7 +413,11 @@ class OpenTestEngine implements TestEngine {
     return {
       ...command,
       run,
-      source: { ...source, use: () => ({ kind: "transaction", connection: undefined }), run: (work) => work(undefined) },
+      source: {
+        ...source,
+        use: () => ({ kind: "transaction", connection: undefined, onCommitted: (callback) => callback() }),
+        run: (work) => work(undefined),
+      },
     };
   }
 

@@ -5,6 +5,7 @@ import type { ActivityCommand, BodyCommand } from "../core/commands.js";
 import type { RunFacts } from "../core/machine-options.js";
 import { parseInput } from "../core/schema.js";
 import { PerdureError } from "../errors.js";
+import type { Runtime } from "../platform/runtime.js";
 import { ActivityIo } from "./activity-io.js";
 import type { Definitions } from "./definitions.js";
 import type { GroupCommit } from "./group-commit.js";
@@ -12,6 +13,7 @@ import type { ActivityCall, Interceptors } from "./interceptors.js";
 import type { Outgoing } from "./outgoing.js";
 import type { BodyIo } from "./step-runner.js";
 import { StreamWriter, type WriteRight } from "./stream-writer.js";
+import type { Post } from "./post.js";
 import { Transactions } from "./transactions.js";
 
 /** The command whose body is to run in the place of this one's: the same but for its code. */
@@ -19,6 +21,8 @@ export type Substitute = (facts: RunFacts, command: BodyCommand) => BodyCommand;
 
 export interface BodyServicesOptions {
   readonly store: Store;
+  readonly runtime: Runtime;
+  readonly post: Post;
   readonly commits: GroupCommit;
   readonly codec: Codec;
   readonly definitions: Definitions;
@@ -28,6 +32,7 @@ export interface BodyServicesOptions {
   readonly rightOf: (runId: string) => Promise<{ readonly key: RunKey; readonly epoch: number } | undefined>;
   readonly persist: <T>(call: () => Promise<T>) => Promise<T>;
   readonly substitute?: Substitute | undefined;
+  readonly onTrouble: (message: string, error: unknown) => void;
 }
 
 /** What bodies need of the worker that runs them. */

@@ -117,7 +117,7 @@ export class RunDriver {
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
     this.#mailbox.add(mail, claimed.inboxCount);
-    if (final === undefined) this.#bodies.startPending(this.#arrivals);
+    if (final === undefined) this.#bodies.startPending(this.#arrivals, mail);
     this.wake();
   }
 

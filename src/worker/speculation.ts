@@ -139,7 +139,8 @@ export class Speculation {
   }
 
   startsBodies(now: number): boolean {
-    if (this.bodies.length > 0) return true;
+    // A transaction that is to stop needs a body that finds out how it ended.
+    if (this.bodies.length > 0 || this.cancelled.some(({ kind }) => kind === "transaction")) return true;
     for (const time of this.retries.values()) if (time <= now) return true;
     return false;
   }

@@ -110,9 +110,11 @@ export class Worker implements DriverHost, LocalWorker {
     const outgoing = new Outgoing({ post: this.post, codec, now: () => store.now() });
     this.services = new BodyServices({
       ...options,
+      post: this.post,
       outgoing,
       rightOf: (runId) => this.#rightOf(runId),
       persist: (call) => this.#persistOrThrow(call),
+      onTrouble: (message, error) => this.onTrouble(message, error),
     });
     const errands = new Errands({ store, codec, commits, outgoing, worker: () => this.worker });
     this.#turns = new TurnLoop(runtime, options.guard);

@@ -27,12 +27,12 @@ export interface WithinParts {
 }
 
 /** Sends one statement. */
-type Ask = (sql: string) => Promise<Answer>;
+export type Ask = (sql: string) => Promise<Answer>;
 
 export async function applyWithin(parts: WithinParts, transaction: unknown, operations: readonly Operation[]): Promise<Outcome[]> {
   const connection = connectionWithin(transaction);
   return inTurn(connection, async () => {
-    const ask = asker(connection);
+    const ask = askerOn(connection);
     const settings = await settingsOf(ask);
     await assertPlace(parts, settings.place);
     const { names, tables } = parts.hall;
@@ -60,7 +60,7 @@ function inTurn<T>(connection: MysqlConnection, work: () => Promise<T>): Promise
   return result;
 }
 
-const asker =
+export const askerOn =
   (connection: MysqlConnection): Ask =>
   (sql) =>
     new Promise((resolve, reject) => {
