@@ -11,6 +11,7 @@ import {
   update,
   workflow,
   type Logger,
+  type PayloadCodec,
   type TransactionSource,
   type WorkflowContext,
 } from "perdure";
@@ -143,10 +144,16 @@ describe("the clock of a test engine", () => {
     expect(engine.now().getTime()).toBe(Date.UTC(2025, 0, 10));
   });
 
-  it("waits for a codec that works in another thread", async () => {
-    const wf = workflow("w", (ctx, text: string) => ctx.step("s", () => text.length, { timeout: "1ms" }));
-    const engine = await open({ workflows: [wf], codec: [compression()] });
-    expect(await engine.execute(wf, "x".repeat(1_000_000))).toBe(1_000_000);
+  it("waits for a codec that works elsewhere", async () => {
+    const slow: PayloadCodec = {
+      name: "slow",
+      optional: false,
+      encode: (bytes) => realSleep(10, Uint8Array.from(bytes)),
+      decode: (bytes) => realSleep(10, Uint8Array.from(bytes)),
+    };
+    const wf = workflow("w", (ctx, text: string) => Promise.race([ctx.step("s", () => text), ctx.sleep("1ms")]));
+    const engine = await open({ workflows: [wf], codec: [compression(), slow] });
+    expect(await engine.execute(wf, "text")).toBe("text");
     expect(engine.now().getTime()).toBe(Date.UTC(2025, 0, 1));
   });
 });
@@ -334,6 +341,16 @@ describe("a crash", () => {
     expect(new Set(keys).size).toBe(1);
     expect(keys).toHaveLength(2);
     expect((await handle.history()).map(({ kind }) => kind).filter((kind) => kind === "operation_completed")).toHaveLength(2);
+  });
+
+  it("ends real work that hangs, so that nobody waits for it any more", async () => {
+    let attempts = 0;
+    const wf = workflow("w", (ctx) => ctx.step("s", () => (++attempts === 1 ? new Promise<string>(() => undefined) : "done")));
+    const engine = await open({ workflows: [wf], logger: silent, patience: "1 hour" });
+    const handle = await engine.start(wf);
+    while (attempts === 0) await realSleep(1);
+    await engine.crash();
+    expect(await handle.result()).toBe("done");
   });
 
   it("again and again poisons a run", async () => {

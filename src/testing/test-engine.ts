@@ -310,7 +310,6 @@ class OpenTestEngine implements TestEngine {
     await this.#launched;
     await this.#client.close({ grace: 0 });
     await this.#clock.finish(this.#life.engine?.close({ grace }) ?? Promise.resolve());
-    for (const runtime of [this.#own, this.#clientRuntime, this.#life.runtime]) runtime.kill();
     this.#clock.fail(closed);
     this.#guard.close();
     if (this.#unheard !== undefined) throw this.#unheard;
