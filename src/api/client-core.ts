@@ -8,7 +8,7 @@ import { writeAttributes } from "../core/attributes.js";
 import { checkKind } from "../core/check-options.js";
 import { parseDuration } from "../core/duration.js";
 import { checkName } from "../core/names.js";
-import { planRetry } from "../core/retry.js";
+import { checkStoredRetry } from "../core/retry.js";
 import { parseInput } from "../core/schema.js";
 import { isPerdureError, PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
@@ -265,7 +265,6 @@ export class ClientCore {
     const dueAt = this.#dueAt(options.delay);
     const messages: SealedItem[] = [];
     for (const envelope of options.send ?? []) messages.push(await this.#sealEnvelope(envelope, workflowId));
-    const { when: _, ...retry } = options.retry ?? {};
     const run = newRunOf({
       definition,
       workflowId,
@@ -274,7 +273,7 @@ export class ClientCore {
       // From when it begins: a run that waits for its time has not taken any yet.
       deadlineAt: timeoutMs === undefined ? null : Math.max(store.now(), dueAt ?? 0) + timeoutMs,
       options: {
-        retry: options.retry === undefined ? undefined : retry,
+        retry: options.retry,
         timeoutMs,
         queue: (options.queue ?? definition.options?.queue)?.name,
         headers: headers === undefined || Object.keys(headers).length === 0 ? undefined : headers,
@@ -376,7 +375,7 @@ function checkPolicies({ onExisting, reuse, retry, queue, transaction }: StartOp
       "invalid_argument",
       `The option reuse of ${what} is ${JSON.stringify(reuse)}. Give "never", "after-failure" or "always".`,
     );
-  if (retry !== undefined) planRetry(retry, what);
+  if (retry !== undefined) checkStoredRetry(retry, what);
   if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
   if (transaction !== undefined)
     checkKind(transaction, "transaction", `The option transaction of ${what}`, "made by use(…) of a source of transactions");

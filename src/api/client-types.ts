@@ -149,7 +149,7 @@ export interface StartOptions {
    * cancelled or terminated; `always`: start again. Default: never.
    */
   readonly reuse?: "never" | "after-failure" | "always" | undefined;
-  /** Begins the run again after a failure. Default: that of the definition. */
+  /** Begins the run again after a failure. It is stored with the run, so `when` has its place in the definition only. Default: that of the definition. */
   readonly retry?: RetryPolicy | undefined;
   /** The queue that it waits in for a worker. Default: that of the definition. */
   readonly queue?: Queue | undefined;

@@ -156,7 +156,7 @@ export interface ChildOptions {
   readonly timeout?: Duration | undefined;
   /** Does this run's deadline hold for the child as well? Default: inherited. */
   readonly deadline?: "inherited" | "detached" | undefined;
-  /** Begins the child again after a failure. Default: that of its definition. */
+  /** Begins the child again after a failure. It is stored with the run, so `when` has its place in the definition only. Default: that of its definition. */
   readonly retry?: RetryPolicy | undefined;
   readonly queue?: Queue | undefined;
   /** What becomes of the child if this run ends first, whichever way. `cancel`: it is asked to stop; `terminate`: it is ended; `abandon`: it goes on. Default: cancel. */

@@ -42,12 +42,11 @@ export class Outgoing {
     const inputText = await this.#parsed(code.input, command.input, `The input of child workflow "${command.name}"`);
     const runId = childRunId(facts, number);
     const parent: ParentLink = { id: facts.id, runId: facts.runId, command: number, onClose: options.onParentClose ?? "cancel" };
-    const { when: _, ...retry } = options.retry ?? {};
     const timeout = options.timeout ?? code.options?.timeout;
     const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, `the timeout of child workflow "${command.name}"`);
     const runOptions: RunOptions = {
       parent,
-      retry: options.retry === undefined ? undefined : retry,
+      retry: options.retry,
       timeoutMs,
       latestAt: options.deadline === "detached" ? undefined : (facts.deadlineAt ?? undefined),
       queue: (options.queue ?? code.options?.queue)?.name,

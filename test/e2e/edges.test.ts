@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { message, update, workflow, type WorkflowContext } from "perdure";
+import { activity, message, update, workflow, type WorkflowContext } from "perdure";
 import { onEveryBackend } from "../support/lab.js";
 
 // Sharp edges that docs/language.md warns of, where no other test shows them.
@@ -136,5 +136,41 @@ onEveryBackend("sharp edges", (lab) => {
     const engine = await lab.launch({ workflows: [wf] });
     expect(await lab.time.run(engine.execute(wf))).toEqual(["outcome_unknown", "timeout"]);
     expect(runs).toBe(1);
+  });
+
+  it("an activity that was left to somebody outside is tried again when its heartbeat limit is over", async () => {
+    let attempts = 0;
+    const approve = activity("approve", (_: void, { completeLater }): string => (++attempts > 1 ? "at last" : completeLater()), {
+      timeout: { heartbeat: "2s", attempt: "1s" },
+      retry: { backoff: 10 },
+    });
+    const wf = workflow("w", async (ctx) => ctx.activity(approve));
+    const engine = await lab.launch({ workflows: [wf], activities: [approve] });
+    const startedMs = lab.time.now();
+    expect(await lab.time.run(engine.execute(wf))).toBe("at last");
+    // Not after a second: the body has ended, and so has the limit of its attempt.
+    expect(lab.time.now() - startedMs).toBeGreaterThanOrEqual(2000);
+  });
+
+  it("updates that were accepted are answered before a run goes on as a new one, which has to say anew that it answers", async () => {
+    const wf = workflow("w", async (ctx: WorkflowContext<number>, round: number): Promise<number> => {
+      if (round === 1)
+        ctx.on(ask, async (n) => {
+          await ctx.sleep("2 seconds");
+          return n + round;
+        });
+      await ctx.receive(go);
+      return round === 1 ? ctx.continueAsNew(2) : round;
+    });
+    const engine = await lab.launch({ workflows: [wf] });
+    const handle = await engine.start(wf, 1);
+    const asked = handle.update(ask, 10);
+    await lab.waits(handle, "timer");
+    await handle.send(go);
+    expect(await lab.time.run(asked)).toBe(11);
+    const unanswered = handle.update(ask, 10).catch((error: { code?: string }) => error.code);
+    await lab.time.settle();
+    await handle.send(go);
+    expect(await lab.time.run(unanswered)).toBe("not_running");
   });
 });

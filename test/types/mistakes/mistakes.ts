@@ -174,7 +174,8 @@ export async function shown(entry: StreamEntry<string>): Promise<void> {
   // @ts-expect-error a handler of another request
   ctx.on(setPrice, (price: string) => price === "");
   // @ts-expect-error a restart has no value
-  return entry.value as unknown as void;
+  const value: string = entry.value;
+  return value as unknown as void;
 }
 
 export async function composition(): Promise<void> {
