@@ -28,8 +28,7 @@ const settingDefaults = {
   activities: 100,
   warmRuns: 1000,
   leaseMs: 10_000,
-  pollMs: 500,
-  recoverMs: 400,
+  pulseMs: 1350,
   graceMs: 10_000,
   resultPollMs: 1000,
   watchPollMs: 500,
@@ -150,8 +149,7 @@ function readSettings(options: LaunchOptions): WorkerSettings {
     activityConcurrency: readCount(concurrency?.activities, settingDefaults.activities, 1, "concurrency.activities"),
     warmRuns: readCount(warmRuns, settingDefaults.warmRuns, 0, "warmRuns"),
     leaseMs,
-    pollMs: settingDefaults.pollMs,
-    recoverMs: settingDefaults.recoverMs,
+    pulseMs: settingDefaults.pulseMs,
   };
 }
 

@@ -1,5 +1,5 @@
 import { PerdureError } from "../../errors.js";
-import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import { StoreFailure, type Operation, type Outcome, type Pulse, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
@@ -13,13 +13,14 @@ import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";
 import { migrate } from "./migrate.js";
 import { nameTable } from "./names.js";
+import { pulse } from "./pulse.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
 import type { Tables } from "./schema.js";
 import { readChunks, readEntries, readStreamTail } from "./shelf.js";
 import { sourceOf, type Source } from "./source.js";
 import { clockSql, numberOf, placeSql } from "./sql.js";
 import { expireTasks } from "./task-outcomes.js";
-import { recover, registerWorker, renewStatement, retireWorker } from "./workers.js";
+import { recover, registerWorker, retireWorker } from "./workers.js";
 import { applyWithin } from "./within.js";
 
 export interface MysqlStoreOptions {
@@ -51,7 +52,7 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       hall,
       clock,
       source,
-      live: liveness({ source, runtime, scope }),
+      live: liveness({ source, runtime, scope, workerTable: tables.worker }),
       hints: hints(scope, runtime),
       place: String(place),
     });
@@ -119,7 +120,7 @@ class MysqlStore implements Store {
       // Held before its row can be seen.
       await live.hold(lockName);
       try {
-        const worker = await registerWorker(hall, options, lockName);
+        const worker = await registerWorker(hall, options, { lockName, here: await live.place() });
         this.#lockNames.set(worker, lockName);
         return { worker };
       } catch (error) {
@@ -129,11 +130,8 @@ class MysqlStore implements Store {
     });
   }
 
-  renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
-    return this.#call(async ({ tables }) => {
-      const [renewed] = await this.#parts.live.ask([renewStatement(tables, worker, leaseMs)]);
-      return (renewed?.affected ?? 0) === 1;
-    });
+  pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    return this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
