@@ -29,9 +29,7 @@ const settingDefaults = {
   activities: 100,
   warmRuns: 1000,
   leaseMs: 10_000,
-  pollMs: 500,
-  recoverMs: 400,
-  inspectMs: 1000,
+  pulseMs: 1350,
   graceMs: 10_000,
   resultPollMs: 1000,
   watchPollMs: 500,
@@ -164,9 +162,7 @@ function readSettings(options: LaunchOptions, { unhurried = false }: Conditions)
     activityConcurrency: readCount(concurrency?.activities, settingDefaults.activities, 1, "concurrency.activities"),
     warmRuns: readCount(warmRuns, settingDefaults.warmRuns, 0, "warmRuns"),
     leaseMs: unhurried ? Infinity : leaseMs,
-    pollMs: unhurried ? Infinity : settingDefaults.pollMs,
-    recoverMs: unhurried ? Infinity : settingDefaults.recoverMs,
-    inspectMs: unhurried ? Infinity : settingDefaults.inspectMs,
+    pulseMs: unhurried ? Infinity : settingDefaults.pulseMs,
   };
 }
 

@@ -3,7 +3,7 @@
  * (core, next-event); this room only acts. A worker holds no truth: all of it is in the store, and any other worker can go on from there.
  */
 import type { Logger } from "../api/context-types.js";
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
 import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
@@ -43,12 +43,8 @@ export interface WorkerSettings {
   /** How many idle runs are kept in memory, to save a replay. */
   readonly warmRuns: number;
   readonly leaseMs: number;
-  /** The longest time between two looks for work, in ms. */
-  readonly pollMs: number;
-  /** How often dead workers are looked for, in ms. */
-  readonly recoverMs: number;
-  /** How often the store's view of this worker is compared with its own, in ms. */
-  readonly inspectMs: number;
+  /** The longest time between two questions to the store, in ms: what nobody was told of is found by them. */
+  readonly pulseMs: number;
 }
 
 export interface WorkerOptions {
@@ -123,12 +119,16 @@ export class Worker implements DriverHost, LocalWorker {
       store,
       runtime,
       leaseMs: settings.leaseMs,
+      pulseMs: settings.pulseMs,
+      runRoutes: definitions.runRoutes,
+      taskRoutes: definitions.taskRoutes,
+      onPulse: (pulse) => this.#onPulse(pulse),
       onLost: () => this.#loseAll(),
       onRenewed: () => this.#wakeAll(),
       onTrouble: (message, error) => this.onTrouble(message, error),
     });
-    this.#runs = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollRuns()) });
-    this.#tasks = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollTasks()) });
+    this.#runs = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollRuns()) });
+    this.#tasks = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollTasks()) });
     this.#taskRunner = new TaskRunner({
       host: this,
       definitions,
@@ -165,13 +165,11 @@ export class Worker implements DriverHost, LocalWorker {
 
   #createHousekeeper(): Housekeeper {
     const { store, runtime } = this;
-    const { logger, settings } = this.#options;
+    const { logger } = this.#options;
     return new Housekeeper({
       store,
       runtime,
       logger,
-      recoverMs: settings.recoverMs,
-      inspectMs: settings.inspectMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
       drivenRuns: () => this.#drivers.keys(),
@@ -206,7 +204,6 @@ export class Worker implements DriverHost, LocalWorker {
     });
     if (this.#routes.length > 0) this.#runs.start();
     this.#tasks.start();
-    this.#housekeeper.start();
   }
 
   /** Stops taking work, lets bodies end for `graceMs`, then gives everything back at once. */
@@ -444,6 +441,13 @@ export class Worker implements DriverHost, LocalWorker {
   }
 
   // Housekeeping. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Hints may be lost: what the store says is due is looked for, however that came about. */
+  #onPulse(pulse: Pulse): void {
+    if (pulse.nextRunDueAt !== null) this.#runs.wakeIn(pulse.nextRunDueAt - this.store.now());
+    if (pulse.nextTaskDueAt !== null) this.#tasks.wakeIn(pulse.nextTaskDueAt - this.store.now());
+    this.#housekeeper.onPulse(pulse);
+  }
 
   #wakeAll(): void {
     this.#runs.wake();

@@ -16,6 +16,7 @@ import {
   taskOf,
   turnOf,
 } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { mariadbServer } from "../support/mariadb-server.js";
 import promiseMysql from "mysql2/promise";
 
@@ -105,7 +106,7 @@ describe.runIf(server !== undefined)("plans", () => {
       await count("find", () => store.findRuns(ids.map((workflowId) => ({ workflowId }))));
       await count("release", () => store.release({ worker, runs: runs.slice(5).map(({ key }) => key), tasks: [] }));
       await count("retry parked", () => store.retryParked(["order"]));
-      await count("renew", () => store.renewLease({ worker, leaseMs: 100 * hourMs }));
+      await count("renew", () => renew(store, worker, 100 * hourMs));
       const again = await store.claimRuns({ worker: other, routes: ["order"], limit: 100, suspects: 0 });
       const all = [...runs.slice(0, 5), ...again.runs];
       const seen = { inboxSeen: 3, consumed: [1, 2, 3] };

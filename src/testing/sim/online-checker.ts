@@ -2,6 +2,7 @@
  * Checked after every call that reached the store, before any other can: the store's tables against a model that is built from nothing but what was
  * asked and answered. The model is small on purpose: what it says about each run is what the invariants speak of.
  */
+import type { Pulse } from "../../backend/backend.js";
 import { isOpen, nextStatuses, type ClaimedTask, type InboxItem, type Termination } from "../../backend/records.js";
 import type { MemoryState, RunRow } from "../../backends/memory/state.js";
 import type {
@@ -60,7 +61,7 @@ export class OnlineChecker {
     const { state, tally, storeNow } = this.#options;
     if (method === "apply") this.#observeApply(process, args as readonly Operation[], result as readonly Outcome[]);
     if (method === "reclaimRun") tally.count(result === null ? "resolve:lost" : "resolve:kept");
-    if (method === "renewLease") tally.count(result === true ? "lease:renewed" : "lease:refused");
+    if (method === "pulse") tally.count((result as Pulse).isAlive ? "lease:renewed" : "lease:refused");
     if (method === "claimTasks")
       for (const task of (result as { readonly tasks: readonly ClaimedTask[] }).tasks) this.#tasks.claim(task, storeNow());
     if (method === "expireTasks" && (result as number) > 0) this.#observeExpiries();
