@@ -25,7 +25,7 @@ import { terminationOf } from "../worker/termination.js";
 import type { Worker } from "../worker/worker.js";
 import type { Handle, SendOptions, StartOptions } from "./client-types.js";
 import type { Logger } from "./context-types.js";
-import type { AnyWorkflow, Envelope, Message, Update, WorkflowRef } from "./definition-types.js";
+import type { AnyWorkflow, BoundTransaction, Envelope, Message, Update, WorkflowRef } from "./definition-types.js";
 import { checkOptions } from "./define-checks.js";
 import type { Interceptor } from "./interceptor-types.js";
 import type { EndTarget, ResultWaiters, RunEnd } from "./result-waiters.js";
@@ -150,8 +150,9 @@ export class ClientCore {
     ) as Promise<T>;
   }
 
-  async #update(target: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
+  async #update(named: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
     const { codec } = this.#options;
+    const target = await this.reads.chainOf(named, id);
     const workflowId = await this.reads.workflowIdOf(target, id);
     const value = await parseInput(def.input, raw, `The value of update "${def.name}"`);
     const text = codec.encode(value, `the value of update "${def.name}"`);
@@ -207,7 +208,14 @@ export class ClientCore {
     const { codec } = this.#options;
     const text = "result" in outcome ? codec.encode(outcome.result, "the result of the activity") : codec.encodeError(outcome.error);
     const payload = await this.#seal(text, workflowId, payloadFields.operation(task.command));
-    if (await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload)) return;
+    const { finished, unknown } = await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload);
+    if (finished) return;
+    if (unknown) {
+      throw new PerdureError(
+        "outcome_unknown",
+        "It is not known whether this finished the activity: the store gave no answer at first, and now the activity does not wait any more.",
+      );
+    }
     throw new PerdureError(
       "not_found",
       "The activity of this token does not wait any more: it was finished, timed out or cancelled, tried again, or its run has ended.",
@@ -226,9 +234,7 @@ export class ClientCore {
     const prepared = await this.#prepare(def, input, workflowId, options, headers);
     const { runId } = prepared.run;
     const outcome =
-      options.transaction === undefined
-        ? await this.#post.start(prepared)
-        : await this.#startWithin(prepared, options.transaction.connection);
+      options.transaction === undefined ? await this.#post.start(prepared) : await this.#startWithin(prepared, options.transaction);
     const handle = (run: string): Handle<R> => new RunHandleImpl<R>(this, workflowId, { chainOf: run });
     if (outcome.status === "started" || outcome.run.runId === runId) return handle(runId);
     if (options.onExisting === "fail") {
@@ -286,12 +292,13 @@ export class ClientCore {
     };
   }
 
-  /** As part of a transaction of the application's: nothing is tried again, and nobody here knows when it commits. */
-  async #startWithin(start: PreparedStart, connection: unknown): Promise<Outcome<StartOperation>> {
+  /** As part of a transaction of the application's: nothing is tried again, and it begins when that commits. */
+  async #startWithin(start: PreparedStart, transaction: BoundTransaction): Promise<Outcome<StartOperation>> {
     const { inputText: _, messages, ...rest } = start;
-    const [outcome] = await this.#options.store.applyWithin(connection, [
+    const [outcome] = await this.#options.store.applyWithin(transaction.connection, [
       { type: "start", ...rest, messages: messages.map(({ item }) => item), eager: null },
     ]);
+    if (outcome.status === "started") transaction.onCommitted(() => this.#options.worker?.onRunsDue());
     return outcome;
   }
 
@@ -364,7 +371,7 @@ export class ClientCore {
 
 const none: readonly never[] = [];
 
-function checkPolicies({ onExisting, reuse, retry, queue }: StartOptions, what: string): void {
+function checkPolicies({ onExisting, reuse, retry, queue, transaction }: StartOptions, what: string): void {
   if (onExisting !== undefined && onExisting !== "use" && onExisting !== "fail" && onExisting !== "terminate")
     throw new PerdureError(
       "invalid_argument",
@@ -377,6 +384,8 @@ function checkPolicies({ onExisting, reuse, retry, queue }: StartOptions, what: 
     );
   if (retry !== undefined) checkStoredRetry(retry, what);
   if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
+  if (transaction !== undefined)
+    checkKind(transaction, "transaction", `The option transaction of ${what}`, "made by use(…) of a source of transactions");
 }
 
 const closedError = (): PerdureError => new PerdureError("closed", "The engine or client was closed. Launch or connect again.");

@@ -93,12 +93,12 @@ export interface Client extends AsyncDisposable {
 
   /**
    * Completes an activity that was left to somebody outside with `completeLater`, by its token.
-   * @throws `not_found` if the activity does not wait any more
+   * @throws `not_found` if the activity does not wait any more · `outcome_unknown` if this call itself may have finished it
    * @example await client.complete(approveInvoice, token, { approvedBy: "ann" });
    */
   complete<R>(def: ActivityRef<any, R>, token: string, result: NoInfer<R>): Promise<void>;
 
-  /** Fails such an activity; its retry policy decides what follows. @throws `not_found` */
+  /** Fails such an activity; its retry policy decides what follows. @throws `not_found` · `outcome_unknown` */
   fail(token: string, error: Error): Promise<void>;
 
   /**

@@ -168,23 +168,6 @@ export interface ChildOptions {
 /** Searchable facts about a run, by name; null removes one. */
 export type Attributes = Readonly<Record<string, string | number | boolean | Date | null>>;
 
-/** Begins a transaction of a database, for `ctx.transaction` and transactional starts. Made by `transactions` of a backend's entry point. */
-export interface TransactionSource<in out Tx> {
-  readonly kind: "transaction_source";
-  /** Names a transaction that is open, for `start(…, { transaction })`. */
-  use(transaction: Tx): BoundTransaction;
-  /** Begins a transaction, and commits it when `work` has resolved; rolls it back, and rejects, if `work` rejects. */
-  run<T>(work: (transaction: Tx) => Promise<T>): Promise<T>;
-  readonly [types]: (transaction: Tx) => Tx;
-}
-
-/** A transaction of the application's own that something is to be part of: made by {@link TransactionSource.use}. */
-export interface BoundTransaction {
-  readonly kind: "transaction";
-  /** The connection, as the backend's `applyWithin` takes it. */
-  readonly connection: unknown;
-}
-
 /** Any workflow definition. */
 export type AnyWorkflow = Workflow<any, any>;
 
@@ -193,3 +176,5 @@ export type AnyActivity = Activity<any, any>;
 
 /** Any message definition. */
 export type AnyMessage = Message<any, any>;
+
+export type { BoundTransaction, TransactionSource } from "../backend/transaction-source.js";

@@ -82,11 +82,16 @@ export class RunHandleImpl<R> implements Handle<R> {
   }
 
   async *watch<V>(state: State<V>, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<V> {
-    yield* this.#core.views.watch(this.#target, await this.#workflowId(), state, options);
+    yield* this.#core.views.watch(await this.#chain(), await this.#workflowId(), state, options);
   }
 
   stream<C>(stream: Stream<C>, options?: StreamOptions): StreamReader<C> {
-    return this.#core.views.stream(this.#target, () => this.#workflowId(), stream, options);
+    return this.#core.views.stream(
+      () => this.#chain(),
+      () => this.#workflowId(),
+      stream,
+      options,
+    );
   }
 
   cancel(reason?: string): Promise<void> {
@@ -99,6 +104,10 @@ export class RunHandleImpl<R> implements Handle<R> {
 
   resume(): Promise<void> {
     return this.#core.resume(this.#target, this.id);
+  }
+
+  #chain(): Promise<RunTarget> {
+    return this.#core.reads.chainOf(this.#target, this.id);
   }
 
   #workflowId(): Promise<string> {

@@ -1,5 +1,6 @@
-export type { Backend, Store } from "./backend.js";
+export type { Backend, Pulse, Store } from "./backend.js";
 export { StoreFailure } from "./failures.js";
 export type * from "./operations.js";
 export type * from "./records.js";
+export type * from "./transaction-source.js";
 export { isOpen, nextStatuses } from "./records.js";

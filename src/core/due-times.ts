@@ -25,6 +25,10 @@ export class DueTimes {
     this.#push({ number, dueAt });
   }
 
+  has(number: number): boolean {
+    return this.#live.has(number);
+  }
+
   remove(number: number): void {
     if (!this.#live.delete(number) || this.#heap.length <= 2 * this.#live.size + 64) return;
     const kept = this.#heap.filter((one) => this.#isLive(one));

@@ -453,7 +453,8 @@ export class RunMachine {
     for (const [number, pending] of [...this.pending]) {
       if (!scopes.has(pending.scope)) continue;
       const { command } = pending;
-      if (command.kind === "activity" && command.onCancel === "wait") {
+      // What a transaction did can be known from its database only.
+      if (command.kind === "transaction" || (command.kind === "activity" && command.onCancel === "wait")) {
         (this.#cancelled ??= []).push(command);
         continue;
       }

@@ -1,10 +1,11 @@
 import type { Store } from "../backend/backend.js";
 import type { RunKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
-import type { ActivityCommand } from "../core/commands.js";
+import type { ActivityCommand, BodyCommand } from "../core/commands.js";
 import type { RunFacts } from "../core/machine-options.js";
 import { parseInput } from "../core/schema.js";
 import { PerdureError } from "../errors.js";
+import type { Runtime } from "../platform/runtime.js";
 import { ActivityIo } from "./activity-io.js";
 import type { Definitions } from "./definitions.js";
 import type { GroupCommit } from "./group-commit.js";
@@ -12,10 +13,16 @@ import type { ActivityCall, Interceptors } from "./interceptors.js";
 import type { Outgoing } from "./outgoing.js";
 import type { BodyIo } from "./step-runner.js";
 import { StreamWriter, type WriteRight } from "./stream-writer.js";
+import type { Post } from "./post.js";
 import { Transactions } from "./transactions.js";
+
+/** The command whose body is to run in the place of this one's: the same but for its code. */
+export type Substitute = (facts: RunFacts, command: BodyCommand) => BodyCommand;
 
 export interface BodyServicesOptions {
   readonly store: Store;
+  readonly runtime: Runtime;
+  readonly post: Post;
   readonly commits: GroupCommit;
   readonly codec: Codec;
   readonly definitions: Definitions;
@@ -24,6 +31,8 @@ export interface BodyServicesOptions {
   /** Under which right this process drives a run; waits while it is being claimed anew. */
   readonly rightOf: (runId: string) => Promise<{ readonly key: RunKey; readonly epoch: number } | undefined>;
   readonly persist: <T>(call: () => Promise<T>) => Promise<T>;
+  readonly substitute?: Substitute | undefined;
+  readonly onTrouble: (message: string, error: unknown) => void;
 }
 
 /** What bodies need of the worker that runs them. */
@@ -31,12 +40,14 @@ export class BodyServices {
   readonly outgoing: Outgoing;
   readonly interceptors: Interceptors;
   readonly transactions: Transactions;
+  readonly substitute: Substitute | undefined;
   readonly #options: BodyServicesOptions;
 
   constructor(options: BodyServicesOptions) {
     this.#options = options;
     this.outgoing = options.outgoing;
     this.interceptors = options.interceptors;
+    this.substitute = options.substitute;
     this.transactions = new Transactions(options);
   }
 

@@ -33,7 +33,16 @@ async function waiting(now: number, more: { mail?: Mail[]; arrivals?: Arrival[];
   return { sources, dropped };
 }
 
-const arrival: Arrival = { kind: "settled", command: 1, attempt: 1, text: "1", payload: "1", failure: undefined, unsealed: undefined };
+const arrival: Arrival = {
+  kind: "settled",
+  command: 1,
+  attempt: 1,
+  isLast: false,
+  text: "1",
+  payload: "1",
+  failure: undefined,
+  unsealed: undefined,
+};
 
 it("takes what others sent before what its steps gave before what time brings; of timers the earliest", async () => {
   const { sources } = await waiting(9000, { mail: [mailOf({ kind: "activity_completed", command: 2, attempt: 1 })], arrivals: [arrival] });

@@ -22,7 +22,7 @@ export interface Mail {
 
 /** What a body of this process gave, or what is known of it. */
 export type Arrival =
-  | ({ readonly kind: "settled"; readonly command: number; readonly attempt: number } & EncodedOutcome)
+  | ({ readonly kind: "settled"; readonly command: number; readonly attempt: number; readonly isLast: boolean } & EncodedOutcome)
   /** It begins, or what it starts is stored. */
   | { readonly kind: "started"; readonly command: number; readonly attempt: number }
   /** Its outcome comes by the inbox. */
@@ -160,7 +160,9 @@ function takeUpdate(
 /** The operation that an outcome from outside belongs to; a late outcome of something that was cancelled or tried again has none. */
 function awaitedBy({ machine }: Sources, { record }: Mail): Pending | "leave" | "drop" {
   const pending = machine.pending.get(record.command ?? 0);
-  if (pending === undefined || pending.attempt !== record.attempt) return "drop";
+  if (pending === undefined) return "drop";
+  // The first attempt of a transaction that gets through counts, whichever it is.
+  if (pending.command.kind !== "transaction" && pending.attempt !== record.attempt) return "drop";
   // A child may be done before it is recorded that it was stored.
   return pending.command.kind === "child" && !pending.started ? "leave" : pending;
 }
@@ -180,6 +182,7 @@ function takeOutcome(sources: Sources, item: Mail, at: number): ChosenEvent | "l
   }
   const failure = readFailure(text ?? "");
   const error = sources.codec.decodeError(failure.error);
+  if (pending.command.kind === "transaction") return { ...common, event: ended(pending, at, error), retried: undefined };
   const details = failure.details === null ? null : { text: failure.details };
   return { ...common, ...failed(sources, { pending, details }, at, error, error) };
 }
@@ -192,11 +195,9 @@ function takeExpiry(sources: Sources, item: Mail, at: number): ChosenEvent | "le
   const expired = record.name === "queued" ? "queued" : "heartbeat";
   const error = expiredError(expired);
   const details = record.payload === null ? null : { payload: record.payload };
-  const { number: command } = pending.command;
-  const { attempt } = pending;
   const { event, retried } =
     expired === "queued"
-      ? { event: { kind: "operation_failed", at, command, attempt, error } as const, retried: undefined }
+      ? { event: ended(pending, at, error), retried: undefined }
       : failed(sources, { pending, details }, at, error, error);
   // The error follows from the event; its payload would have to be made in the middle of a turn.
   return { event: { ...event, expired } as TurnEvent, payload: null, position: record.position, arrival: undefined, retried };
@@ -212,7 +213,7 @@ function fromArrivals(sources: Sources): ChosenEvent | undefined {
       if (pending.started) continue;
       return { event: { kind: "operation_started", at, command }, payload: null, position: undefined, arrival, retried: undefined };
     }
-    const { text, payload, failure, unsealed } = arrival;
+    const { text, payload, failure, unsealed, isLast } = arrival;
     if (unsealed !== undefined) throw unsealed.error;
     if (failure === undefined) {
       // Spelled out: this is made for every step, and copying objects into one another takes several times as long.
@@ -220,7 +221,9 @@ function fromArrivals(sources: Sources): ChosenEvent | undefined {
       return { event, payload, position: undefined, arrival, retried: undefined };
     }
     // The code is given the stored form of the error, which is what a replay will give it.
-    const { event, retried } = failed(sources, { pending, details: null }, at, failure.error, sources.codec.decodeError(text));
+    const error = sources.codec.decodeError(text);
+    if (isLast) return { event: ended(pending, at, error), payload, position: undefined, arrival, retried: undefined };
+    const { event, retried } = failed(sources, { pending, details: null }, at, failure.error, error);
     return { event, payload, position: undefined, arrival, retried };
   }
   return undefined;
@@ -231,9 +234,18 @@ function failed(sources: Sources, retried: Retried, at: number, thrown: unknown,
   const { command, attempt } = retried.pending;
   const { number } = command;
   const next = isAttempted(command) ? nextRetry(command.retry, attempt, thrown, sources.random()) : "stop";
-  if (next === "stop") return { event: { kind: "operation_failed", at, command: number, attempt, error }, retried: undefined };
+  if (next === "stop") return { event: ended(retried.pending, at, error), retried: undefined };
   return { event: { kind: "attempt_failed", at, command: number, attempt, retryAt: at + next.delayMs }, retried };
 }
+
+/** The end of an operation that has failed for good. */
+const ended = ({ command, attempt }: Pending, at: number, error: unknown): TurnEvent => ({
+  kind: "operation_failed",
+  at,
+  command: command.number,
+  attempt,
+  error,
+});
 
 function fromTime(sources: Sources): ChosenEvent | undefined {
   const { machine, now, lastAt, deadlineAt } = sources;

@@ -103,15 +103,26 @@ export class Post {
     return { status: outcome.status, unknown };
   }
 
-  /** Finishes an activity from outside. False: it does not wait any more. */
-  async finish(task: TaskTarget, kind: "activity_completed" | "activity_failed", payload: Payload): Promise<boolean> {
+  /** Finishes an activity from outside. `unknown`: the store gave no answer at first, so one that is gone may have been finished by this very call. */
+  async finish(
+    task: TaskTarget,
+    kind: "activity_completed" | "activity_failed",
+    payload: Payload,
+  ): Promise<{ readonly finished: boolean; readonly unknown: boolean }> {
     const { commits, worker, persist } = this.#options;
+    let unknown = false;
     let claimFor: SendOperation["claimFor"] = null;
-    const outcome = await persist(() =>
-      commits.submit({ type: "finish_task", task, kind, payload, claimFor: (claimFor = worker?.claimFor() ?? null) }),
-    );
+    const outcome = await persist(async () => {
+      claimFor = worker?.claimFor() ?? null;
+      try {
+        return await commits.submit({ type: "finish_task", task, kind, payload, claimFor });
+      } catch (error) {
+        if (isUnknownOutcome(error)) unknown = true;
+        throw error;
+      }
+    });
     if (outcome.status === "finished") this.#arrived(outcome.runKey, outcome.position, outcome, claimFor);
-    return outcome.status === "finished";
+    return { finished: outcome.status === "finished", unknown };
   }
 
   /** Something came into the inbox of a run that this process claimed in passing, or drives anyhow. */

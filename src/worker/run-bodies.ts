@@ -1,14 +1,15 @@
-import { hasBody, type BodyCommand, type Command } from "../core/commands.js";
+import { hasBody, type BodyCommand, type Command, type TransactionCommand } from "../core/commands.js";
 import { DueTimes } from "../core/due-times.js";
 import type { Pending } from "../core/pending.js";
 import type { RunMachine } from "../core/run-machine.js";
-import { PerdureError } from "../errors.js";
+import { CancelledError, PerdureError } from "../errors.js";
 import type { DriverHost } from "./driver-host.js";
 import { encodeOutcome } from "./encode-outcome.js";
-import type { Arrival } from "./next-event.js";
+import type { Arrival, Mail } from "./next-event.js";
 import { payloadFields } from "./payload-fields.js";
 import type { StreamWriter } from "./stream-writer.js";
 import { Body, type BodyIo, type BodyOutcome } from "./step-runner.js";
+import type { TransactionResult } from "./transactions.js";
 
 /**
  * What the commands of one run have this process do, once their turns are committed: the bodies that are in flight here, and the times at which the next
@@ -33,15 +34,20 @@ export class RunBodies {
     return this.#bodies.size;
   }
 
-  /** Starts every pending body that is not in flight and not waiting for its next attempt: after a claim, when nobody else runs them. */
-  startPending(arrivals: Arrival[]): void {
+  /**
+   * Starts every pending body that is not in flight, not waiting for its next attempt, and whose outcome is not in the mail: after a claim, when nobody
+   * else runs them.
+   */
+  startPending(arrivals: Arrival[], mail: readonly Mail[]): void {
     const now = this.#host.store.now();
     for (const [number, pending] of this.#machine.pending) {
       const { command, retryAt } = pending;
       if (!hasBody(command) || this.#bodies.has(number) || arrivals.some((arrival) => arrival.command === number)) continue;
+      // Its statements would only be rolled back.
+      if (command.kind === "transaction" && mail.some(({ record }) => record.command === number)) continue;
       // A child that is stored goes on by itself.
       if (command.kind === "child" && pending.started) continue;
-      if (retryAt !== null && retryAt > now) this.retryTimes.add(number, retryAt);
+      if (retryAt !== null && retryAt > now && !this.#isWithdrawn(pending)) this.retryTimes.add(number, retryAt);
       else this.#startAgain(command, pending, arrivals);
     }
   }
@@ -69,16 +75,22 @@ export class RunBodies {
   }
 
   /** Starts a body. One that must not be repeated is announced first, and started when that is recorded. */
-  start(command: BodyCommand, arrivals: Arrival[]): void {
-    const pending = this.#machine.pending.get(command.number);
+  start(asked: BodyCommand, arrivals: Arrival[]): void {
+    const pending = this.#machine.pending.get(asked.number);
     if (pending === undefined) return;
-    if (command.kind === "step" && command.atMostOnce && !pending.started) {
-      arrivals.push({ kind: "started", command: command.number, attempt: pending.attempt });
+    if (asked.kind === "step" && asked.atMostOnce && !pending.started) {
+      arrivals.push({ kind: "started", command: asked.number, attempt: pending.attempt });
       return;
     }
+    const command = this.#host.services.substitute?.(this.#machine.facts, asked) ?? asked;
     // As it is, where nobody wants to be around it: this is done for every step.
     const isPlain = command.kind === "step" && this.#host.services.interceptors.aroundSteps === undefined;
     this.#run(command, isPlain ? command.run : (io) => this.#perform(command, io));
+  }
+
+  /** Does the code wait for it no more, so that it is to be ended one way or the other? */
+  #isWithdrawn({ command, scope }: Pending): boolean {
+    return command.kind === "transaction" && (scope.cancelled !== undefined || scope.closed);
   }
 
   #perform(command: BodyCommand, io: BodyIo): unknown {
@@ -90,7 +102,7 @@ export class RunBodies {
       case "activity":
         return services.runLocally(facts, command, io);
       case "transaction":
-        return services.transactions.perform(facts, command, io.attempt);
+        return this.#performTransaction(command, io);
       case "child":
         return services.outgoing.startChild(facts, command);
       case "send":
@@ -102,11 +114,22 @@ export class RunBodies {
     }
   }
 
+  #performTransaction(command: TransactionCommand, { attempt, signal }: BodyIo): Promise<TransactionResult> {
+    const { services } = this.#host;
+    const { facts, pending } = this.#machine;
+    const isWithdrawn = (): boolean => {
+      const own = pending.get(command.number);
+      return own !== undefined && this.#isWithdrawn(own);
+    };
+    return services.transactions.perform({ facts, command, attempt, signal, isWithdrawn });
+  }
+
   #run(command: BodyCommand, run: (io: BodyIo) => unknown): void {
     const { facts, pending } = this.#machine;
     const { number } = command;
-    const attempt = pending.get(number)?.attempt;
-    if (attempt === undefined) return;
+    const own = pending.get(number);
+    if (own === undefined) return;
+    const { attempt } = own;
     this.retryTimes.remove(number);
     const host = this.#host;
     const body: Body = new Body({
@@ -116,6 +139,7 @@ export class RunBodies {
       timeoutMs: "timeoutMs" in command ? command.timeoutMs : null,
       // A body that goes on after its time may have its effect yet: that is no failure to try again.
       failureOf: command.kind === "step" && command.atMostOnce ? (timeout) => unknownOutcome(command.name, tooSlow, timeout) : undefined,
+      decidesItself: command.kind === "transaction",
       what: whatIs(command),
       command: number,
       streamsOf: this.#streamsOf,
@@ -123,6 +147,7 @@ export class RunBodies {
       onDone: (outcome) => this.#done(command, attempt, body, outcome),
     });
     this.#bodies.set(number, body);
+    if (this.#isWithdrawn(own)) body.abort(reasonOf(own));
     body.start();
   }
 
@@ -131,11 +156,15 @@ export class RunBodies {
     const host = this.#host;
     const { facts } = this.#machine;
     const { number } = command;
-    // What a transaction gave is in the inbox, and a child's outcome will come there.
-    if (outcome.ok && (command.kind === "transaction" || command.kind === "child")) {
-      const kind = command.kind === "child" ? "started" : "delivered";
-      host.arrive(facts.runId, body, { kind, command: number, attempt });
-      return;
+    if (outcome.ok && command.kind === "child") return host.arrive(facts.runId, body, { kind: "started", command: number, attempt });
+    if (outcome.ok && command.kind === "transaction") {
+      const result = outcome.value as TransactionResult;
+      const common = { command: number, attempt };
+      return host.arrive(
+        facts.runId,
+        body,
+        result === null ? { kind: "delivered", ...common } : { kind: "settled", ...common, isLast: true, ...result },
+      );
     }
     encodeOutcome({
       codec: host.codec,
@@ -143,7 +172,7 @@ export class RunBodies {
       what: `the result of ${whatIs(command)}`,
       context: { workflowId: facts.id, field: payloadFields.operation(number) },
       done: ({ text, payload, failure, unsealed }) =>
-        host.arrive(facts.runId, body, { kind: "settled", command: number, attempt, text, payload, failure, unsealed }),
+        host.arrive(facts.runId, body, { kind: "settled", command: number, attempt, isLast: false, text, payload, failure, unsealed }),
     });
   }
 
@@ -160,7 +189,11 @@ export class RunBodies {
 
   /** Tells a body to stop, and goes on waiting for what it makes of it. */
   ask(number: number, reason: Error): void {
-    this.#bodies.get(number)?.ask(reason);
+    const pending = this.#machine.pending.get(number);
+    const body = this.#bodies.get(number);
+    if (body !== undefined) body.ask(pending !== undefined && this.#isWithdrawn(pending) ? reasonOf(pending) : reason);
+    // Between two attempts: no need to wait for the next.
+    else if (pending !== undefined && this.retryTimes.has(number)) this.retryTimes.add(number, 0);
   }
 
   abortAll(reason: () => Error): void {
@@ -182,6 +215,8 @@ export class RunBodies {
 function whatIs({ kind, name }: Command): string {
   return kind === "child" ? `the start of child workflow "${name}"` : kind === "send" ? `sending "${name}"` : `${kind} "${name}"`;
 }
+
+const reasonOf = ({ scope }: Pending): Error => scope.cancelled ?? new CancelledError("The scope that started this operation has ended.");
 
 const lostProcess = "its process died, or lost the run";
 const tooSlow = "it took longer than its timeout";

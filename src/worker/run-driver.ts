@@ -117,7 +117,7 @@ export class RunDriver {
     this.#trouble = undefined;
     this.#bodies.forgetRetries();
     this.#mailbox.add(mail, claimed.inboxCount);
-    if (final === undefined) this.#bodies.startPending(this.#arrivals);
+    if (final === undefined) this.#bodies.startPending(this.#arrivals, mail);
     this.wake();
   }
 
@@ -216,7 +216,7 @@ export class RunDriver {
 
   /** Notes a turn as speculation, to be committed. */
   #record(chosen: ChosenEvent, result: TurnResult): void {
-    this.#speculation.record(this.machine.facts, this.#nextSeq, chosen, result, this.machine.pending);
+    this.#speculation.record(this.#nextSeq, chosen, result, this.machine.pending);
     this.#lastAt = chosen.event.at;
   }
 
@@ -255,8 +255,9 @@ export class RunDriver {
       this.#final = final;
       return this.#commit(driving);
     }
-    const leavesErrand = machine.hadChildren || this.#run.options.parent !== undefined;
-    this.#speculation.end = { ...end, seq: this.#nextSeq, at: this.#lastAt, leavesErrand };
+    const { hadChildren } = machine;
+    const leavesErrand = hadChildren || this.#run.options.parent !== undefined;
+    this.#speculation.end = { ...end, seq: this.#nextSeq, at: this.#lastAt, leavesErrand, hadChildren };
     this.#commit(undefined);
   }
 

@@ -13,6 +13,8 @@ export interface BodyOptions {
   readonly timeoutMs: number | null;
   /** What it fails with then, if not with the TimeoutError itself. */
   readonly failureOf?: ((timeout: TimeoutError) => Error) | undefined;
+  /** Is its own outcome waited for after its timeout? Default: false. */
+  readonly decidesItself?: boolean;
   /** For the message of a timeout: `step "charge"`. */
   readonly what: string;
   /** The command that it is the body of. */
@@ -30,7 +32,7 @@ export type BodyIo = StepContext;
 
 /**
  * A body of user code that runs once, outside of any turn: a step's or an activity's. The first of its settling and its timeout counts; a body that
- * goes on after its timeout is told by its signal and not waited for.
+ * goes on after its timeout is told by its signal and not waited for, unless it decides itself how it ends.
  */
 export class Body {
   readonly #options: BodyOptions;
@@ -87,7 +89,7 @@ export class Body {
       details: { timeoutMs },
     });
     this.abort(error);
-    this.#finish({ ok: false, error: this.#options.failureOf?.(error) ?? error });
+    if (this.#options.decidesItself !== true) this.#finish({ ok: false, error: this.#options.failureOf?.(error) ?? error });
   }
 
   #finish(outcome: BodyOutcome): void {

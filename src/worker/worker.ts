@@ -3,7 +3,7 @@
  * (core, next-event); this room only acts. A worker holds no truth: all of it is in the store, and any other worker can go on from there.
  */
 import type { Logger } from "../api/context-types.js";
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
 import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
@@ -11,7 +11,7 @@ import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
 import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
-import { BodyServices } from "./body-services.js";
+import { BodyServices, type Substitute } from "./body-services.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import { Errands } from "./errands.js";
@@ -43,10 +43,8 @@ export interface WorkerSettings {
   /** How many idle runs are kept in memory, to save a replay. */
   readonly warmRuns: number;
   readonly leaseMs: number;
-  /** The longest time between two looks for work, in ms. */
-  readonly pollMs: number;
-  /** How often dead workers are looked for, in ms. */
-  readonly recoverMs: number;
+  /** The longest time between two questions to the store, in ms: what nobody was told of is found by them. */
+  readonly pulseMs: number;
 }
 
 export interface WorkerOptions {
@@ -61,6 +59,8 @@ export interface WorkerOptions {
   readonly interceptors: Interceptors;
   /** A run of this worker has ended: those who wait for it need not ask the store. */
   readonly onEnded: (facts: RunFacts, terminal: HistoryRecord) => void;
+  /** Puts other code in the place of a body, for tests. */
+  readonly substitute?: Substitute | undefined;
 }
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
@@ -106,23 +106,29 @@ export class Worker implements DriverHost, LocalWorker {
     const outgoing = new Outgoing({ post: this.post, codec, now: () => store.now() });
     this.services = new BodyServices({
       ...options,
+      post: this.post,
       outgoing,
       rightOf: (runId) => this.#rightOf(runId),
       persist: (call) => this.#persistOrThrow(call),
+      onTrouble: (message, error) => this.onTrouble(message, error),
     });
-    const errands = new Errands({ store, codec, commits, outgoing });
+    const errands = new Errands({ store, codec, commits, outgoing, worker: () => this.worker });
     this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({
       store,
       runtime,
       leaseMs: settings.leaseMs,
+      pulseMs: settings.pulseMs,
+      runRoutes: definitions.runRoutes,
+      taskRoutes: definitions.taskRoutes,
+      onPulse: (pulse) => this.#onPulse(pulse),
       onLost: () => this.#loseAll(),
       onRenewed: () => this.#wakeAll(),
       onTrouble: (message, error) => this.onTrouble(message, error),
     });
-    this.#runs = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollRuns()) });
-    this.#tasks = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollTasks()) });
+    this.#runs = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollRuns()) });
+    this.#tasks = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollTasks()) });
     this.#taskRunner = new TaskRunner({
       host: this,
       definitions,
@@ -159,12 +165,11 @@ export class Worker implements DriverHost, LocalWorker {
 
   #createHousekeeper(): Housekeeper {
     const { store, runtime } = this;
-    const { logger, settings } = this.#options;
+    const { logger } = this.#options;
     return new Housekeeper({
       store,
       runtime,
       logger,
-      recoverMs: settings.recoverMs,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
       drivenRuns: () => this.#drivers.keys(),
@@ -199,7 +204,6 @@ export class Worker implements DriverHost, LocalWorker {
     });
     if (this.#routes.length > 0) this.#runs.start();
     this.#tasks.start();
-    this.#housekeeper.start();
   }
 
   /** Stops taking work, lets bodies end for `graceMs`, then gives everything back at once. */
@@ -228,6 +232,12 @@ export class Worker implements DriverHost, LocalWorker {
     await this.store
       .retireWorker(worker)
       .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
+  }
+
+  /** Looks at once for everything that it else looks for now and then: on a clock that stands still, nothing else would. */
+  async look(): Promise<void> {
+    await this.#housekeeper.look();
+    this.#wakeAll();
   }
 
   /** Is there room, and a right, to drive this run here from its start on? Not one that is driven: a child whose start is repeated by its parent. */
@@ -431,6 +441,13 @@ export class Worker implements DriverHost, LocalWorker {
   }
 
   // Housekeeping. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Hints may be lost: what the store says is due is looked for, however that came about. */
+  #onPulse(pulse: Pulse): void {
+    if (pulse.nextRunDueAt !== null) this.#runs.wakeIn(pulse.nextRunDueAt - this.store.now());
+    if (pulse.nextTaskDueAt !== null) this.#tasks.wakeIn(pulse.nextTaskDueAt - this.store.now());
+    this.#housekeeper.onPulse(pulse);
+  }
 
   #wakeAll(): void {
     this.#runs.wake();

@@ -1,8 +1,10 @@
 import { expect, it } from "vitest";
-import { message, workflow, type StartOptions } from "perdure";
+import { message, stream, update, workflow, type StartOptions } from "perdure";
 import { onEveryBackend } from "../support/lab.js";
 
 const go = message<string>("go");
+const ask = update<string, string>("ask");
+const tokens = stream<string>("tokens");
 const wf = workflow("w", async (ctx, input: string) => {
   const told = await ctx.receive(go);
   if (told === "fail") throw new Error("told to");
@@ -45,6 +47,24 @@ onEveryBackend("identity", (lab) => {
     await third.send(go, "y");
     expect(await lab.time.run(third.result())).toBe("c y");
     expect(await lab.time.run(handle.result())).toBe("a x");
+  });
+
+  it("means one run to whoever waits for its answer or follows its stream, though another is started in its place", async () => {
+    const { engine } = await open();
+    const asked = engine.get("1").update(ask, "anybody there?");
+    const read = async (): Promise<readonly string[]> => {
+      const chunks = [];
+      for await (const chunk of engine.get("1").stream(tokens)) chunks.push(chunk);
+      return chunks;
+    };
+    const followed = read();
+    const outcomes = Promise.allSettled([asked, followed]);
+    await lab.time.until(async () => (await engine.get("1").describe()).unreadMessages > 0);
+    await engine.start(wf, "b", { id: "1", onExisting: "terminate" });
+    const [answer, chunks] = await lab.time.run(outcomes);
+    expect(answer).toMatchObject({ status: "rejected", reason: { code: "not_running" } });
+    expect(chunks).toEqual({ status: "fulfilled", value: [] });
+    expect((await engine.get("1").describe()).status).toBe("waiting");
   });
 
   it("of many starts at once there is one run, also where an ended one may be followed", async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect } from "vitest";
 import type { Backend, Client, ConnectOptions, Engine, Handle, LaunchOptions, Logger, WaitingFor } from "perdure";
 import { connectWith, launchWith } from "../../src/api/launch.js";
+import type { Application } from "./application.js";
 import { backends, type TestBackend, type TestStore } from "./backends.js";
 import { virtualTime, type EngineRuntime, type VirtualTime } from "./virtual-time.js";
 
@@ -32,6 +33,8 @@ export interface Lab {
   waits(handle: Handle<unknown>, kind: WaitingFor["kind"], name?: string): Promise<void>;
   /** Everything that is stored, as text. */
   dump(): Promise<string>;
+  /** The application on the backend's database, made at the first call. */
+  application(): Promise<Application>;
 }
 
 /** For what hangs. A night of polling is some ten thousand questions to a server, which may have to share its processor with much else. */
@@ -40,12 +43,20 @@ const fuseMs = 60_000;
 /**
  * The same tests on every backend. After each, engines are closed, and it fails if a store stays open or a timer armed.
  */
-export function onEveryBackend(theme: string, tests: (lab: Lab) => void): void {
-  for (const backend of backends) {
+export function onEveryBackend(theme: string, tests: (lab: Lab) => void, only: readonly TestBackend[] = backends): void {
+  for (const backend of only) {
     backend.declare();
     describe(`${theme}, on ${backend.name}`, { timeout: fuseMs }, () => tests(createLab(backend)));
   }
 }
+
+/** The same on those that an application can share a database with. */
+export const onEverySqlBackend = (theme: string, tests: (lab: Lab) => void): void =>
+  onEveryBackend(
+    theme,
+    tests,
+    backends.filter(({ name }) => name !== "memory"),
+  );
 
 interface Opened {
   readonly client: Client;
@@ -59,6 +70,7 @@ interface State {
   readonly time: VirtualTime;
   readonly logs: LogEntry[];
   readonly opened: Opened[];
+  application: Application | undefined;
   /** The stores that are open, by the runtime that they were opened with. */
   readonly open: Map<object, () => Promise<void>>;
 }
@@ -121,6 +133,11 @@ function createLab(kind: TestBackend): Lab {
         return info.status !== "running" && info.waitingFor.some((one) => one.kind === what && (name === undefined || one.name === name));
       }),
     dump: () => state.store.dump(),
+    async application() {
+      state.application ??= await state.store.application?.();
+      if (state.application === undefined) throw new Error("there is no application on this backend");
+      return state.application;
+    },
   };
 }
 
@@ -139,7 +156,7 @@ function createState(time: VirtualTime, store: TestStore): State {
       return inner;
     },
   };
-  return { store, backend, time, logs: [], opened: [], open };
+  return { store, backend, time, logs: [], opened: [], application: undefined, open };
 }
 
 async function tearDown(state: State): Promise<void> {
@@ -152,6 +169,7 @@ async function tearDown(state: State): Promise<void> {
     expect(time.timers(), "timers left armed").toBe(0);
   } finally {
     for (const close of open.values()) await close();
+    await state.application?.close();
     await store.dispose();
   }
 }

@@ -1,7 +1,9 @@
 import mysql2, { type Pool, type PoolConnection, type QueryOptions } from "mysql2";
 import { afterAll, beforeAll } from "vitest";
-import { mysql } from "perdure/mysql";
+import promiseMysql, { type PoolConnection as PromisePoolConnection } from "mysql2/promise";
+import { completionTableSql, mysql, transactions } from "perdure/mysql";
 import type { MysqlPool } from "../../src/backends/mysql/driver.js";
+import { applicationOn, type Application, type Row, type Sql } from "./application.js";
 import type { TestBackend } from "./backends.js";
 import { mariadbServer, type MariadbServer } from "./mariadb-server.js";
 import { textOf } from "./text-of.js";
@@ -24,11 +26,13 @@ export const inMariadb: TestBackend = {
   },
   create: async (time) => {
     if (server === undefined) return undefined;
-    const { execute } = server;
+    const found = server;
+    const { execute } = found;
     const { name, url, drop } = await server.database();
     const pool = mysql2.createPool({ uri: url, connectionLimit: 100, multipleStatements: true, charset: "UTF8MB4_BIN" });
     return {
       backend: mysql(onVirtualTime(pool, time)),
+      application: () => application(found, url, time),
       dump: async () => textOf(await everyRow(execute, name)),
       dispose: async () => {
         await pool.promise().end();
@@ -37,6 +41,37 @@ export const inMariadb: TestBackend = {
     };
   },
 };
+
+async function application(found: MariadbServer, url: string, time: VirtualTime): Promise<Application> {
+  const elsewhere = await found.database();
+  const [pool, other] = [promiseMysql.createPool(url), promiseMysql.createPool(elsewhere.url)];
+  await other.query(completionTableSql());
+  const as = (connection: PromisePoolConnection): Sql => ({ query: (sql) => rowsOf(connection.query(sql)) });
+  return applicationOn(time, {
+    source: transactions(pool, { as }),
+    other: transactions(other, { as, completions: "perdure_completion" }),
+    query: (sql) => rowsOf(pool.query(sql)),
+    queryOther: (sql) => rowsOf(other.query(sql)),
+    begin: async () => {
+      const connection = await pool.getConnection();
+      await connection.query("START TRANSACTION");
+      const end = async (how: string): Promise<void> => {
+        await connection.query(how);
+        connection.release();
+      };
+      return { sql: as(connection), connection, end };
+    },
+    close: async () => {
+      await Promise.all([pool.end(), other.end()]);
+      await elsewhere.drop();
+    },
+  });
+}
+
+async function rowsOf(answer: Promise<readonly [unknown, unknown]>): Promise<readonly Row[]> {
+  const [rows] = await answer;
+  return Array.isArray(rows) ? (rows as Row[]) : [];
+}
 
 async function everyRow(execute: MariadbServer["execute"], database: string): Promise<readonly unknown[]> {
   const tables = await execute(`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = '${database}'`);

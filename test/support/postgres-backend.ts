@@ -1,5 +1,6 @@
 import pg from "pg";
-import { postgres } from "perdure/postgres";
+import { completionTableSql, postgres, transactions } from "perdure/postgres";
+import { applicationOn, type Application, type Row, type Sql } from "./application.js";
 import type { TestBackend } from "./backends.js";
 import { postgresServerIfAny, type TestServer } from "./postgres.js";
 import { textOf } from "./text-of.js";
@@ -25,6 +26,7 @@ export const inPostgres: TestBackend = {
     const pool = new pg.Pool({ connectionString: found.url, max: 100, ...{ pipeline: true } });
     return {
       backend: postgres(onVirtualTime(pool, time), { schema }),
+      application: () => application(found, schema, time),
       dump: async () => textOf(await everyRow(found, schema)),
       dispose: async () => {
         await pool.end();
@@ -33,6 +35,38 @@ export const inPostgres: TestBackend = {
     };
   },
 };
+
+/** One schema stands for the backend's database and another for an application's that is elsewhere: what matters is which source is used. */
+async function application(found: TestServer, schema: string, time: VirtualTime): Promise<Application> {
+  const elsewhere = found.schema();
+  await found.query(`CREATE SCHEMA "${elsewhere}"`);
+  await found.query(`CREATE SCHEMA IF NOT EXISTS "${schema}"`);
+  const poolIn = (path: string): pg.Pool => new pg.Pool({ connectionString: found.url, max: 20, options: `-c search_path=${path}` });
+  const [pool, other] = [poolIn(schema), poolIn(elsewhere)];
+  await other.query(completionTableSql());
+  const as = (client: pg.PoolClient): Sql => ({ query: async (sql) => (await client.query<Row>(sql)).rows });
+  return applicationOn(time, {
+    source: transactions(pool, { as }),
+    other: transactions(other, { as, completions: "perdure_completion" }),
+    query: async (sql) => (await pool.query<Row>(sql)).rows,
+    queryOther: async (sql) => (await other.query<Row>(sql)).rows,
+    // What stands for the server's clock has to be told to these connections as well.
+    prepare: async (sql) => void (await sql.query(`SET perdure_test.seconds = '${(time.now() / 1000).toFixed(6)}'`)),
+    begin: async () => {
+      const client = await pool.connect();
+      await client.query("BEGIN");
+      const end = async (how: string): Promise<void> => {
+        await client.query(how);
+        client.release();
+      };
+      return { sql: as(client), connection: client, end };
+    },
+    close: async () => {
+      await Promise.all([pool.end(), other.end()]);
+      await found.drop(elsewhere);
+    },
+  });
+}
 
 async function everyRow({ query }: TestServer, schema: string): Promise<readonly unknown[]> {
   const tables = await query(`SELECT tablename FROM pg_tables WHERE schemaname = '${schema}'`);

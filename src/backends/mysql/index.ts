@@ -1,2 +1,11 @@
 export { mysql, mysqlSchema, type MysqlOptions } from "./mysql.js";
 export type { MysqlPool } from "./driver.js";
+export {
+  completionTableSql,
+  transactions,
+  type CompletionOptions,
+  type PoolTransactionOptions,
+  type CallbackTransactionPool,
+  type PromiseTransactionPool,
+} from "./transactions.js";
+export type { BuilderTransactions, Isolation } from "../sql/transactions.js";

@@ -27,12 +27,12 @@ export interface WithinParts {
 }
 
 /** Sends one statement. */
-type Ask = (sql: string) => Promise<Answer>;
+export type Ask = (sql: string) => Promise<Answer>;
 
 export async function applyWithin(parts: WithinParts, transaction: unknown, operations: readonly Operation[]): Promise<Outcome[]> {
   const connection = connectionWithin(transaction);
   return inTurn(connection, async () => {
-    const ask = asker(connection);
+    const ask = askerOn(connection);
     const settings = await settingsOf(ask);
     await assertPlace(parts, settings.place);
     const { names, tables } = parts.hall;
@@ -60,21 +60,21 @@ function inTurn<T>(connection: MysqlConnection, work: () => Promise<T>): Promise
   return result;
 }
 
-const asker =
+export const askerOn =
   (connection: MysqlConnection): Ask =>
   (sql) =>
     new Promise((resolve, reject) => {
       connection.query({ sql, rowsAsArray: true }, (error, result) => {
         if (error === null || error === undefined) resolve(answerOf(result));
-        // The driver's own refusals have no code, and all of them mean that the connection is gone.
-        else
-          reject(
-            (error as { readonly code?: string }).code === undefined
-              ? new ConnectionLost(error instanceof Error ? error.message : "the driver refused")
-              : error,
-          );
+        else reject(withCode(error));
       });
     });
+
+/** The driver's own refusals have no code; all of them mean that the connection is gone. */
+function withCode(error: unknown): unknown {
+  const { code, message } = error as { readonly code?: string; readonly message?: string };
+  return code === undefined ? new ConnectionLost(message) : error;
+}
 
 function workOn(ask: Ask, live: Pick<Liveness, "ask">, bytesMax: number): Work {
   const run = async (statements: readonly string[]): Promise<readonly Answer[]> => {

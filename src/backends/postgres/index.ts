@@ -1,3 +1,11 @@
 export { postgres, type PostgresOptions } from "./postgres.js";
 export { migrationSql, type MigrationSqlOptions } from "./migrate.js";
 export type { PostgresClient, PostgresPool, PostgresResult } from "./driver.js";
+export {
+  completionTableSql,
+  transactions,
+  type CompletionOptions,
+  type PoolTransactionOptions,
+  type TransactionPool,
+} from "./transactions.js";
+export type { BuilderTransactions, Isolation } from "../sql/transactions.js";

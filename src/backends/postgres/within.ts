@@ -9,7 +9,7 @@ import { serverIdentity } from "./sql.js";
  * A connection of the application's, inside a transaction: a `Client` or `PoolClient` of pg, or what wraps one and hands `query(text, values)` through,
  * whether it answers with a result or with its rows.
  */
-interface TransactionClient {
+export interface TransactionClient {
   query(text: string, values: readonly unknown[]): Promise<unknown>;
 }
 
@@ -62,16 +62,23 @@ export async function applyWithin(
   return operations.map((operation, index) => told.get(index) ?? usualOutcome(operation));
 }
 
-function clientOf(transaction: unknown): TransactionClient {
+/** @throws PerdureError `invalid_argument` */
+export function clientOf(transaction: unknown): TransactionClient {
   if (typeof (transaction as TransactionClient | null | undefined)?.query === "function") return transaction as TransactionClient;
   throw notAConnection();
 }
 
 function firstRow(answer: unknown): Readonly<Record<string, unknown>> {
+  const [row] = rowsOf(answer);
+  if (row === undefined) throw notAConnection();
+  return row;
+}
+
+/** The rows of an answer. @throws PerdureError `invalid_argument` if it is none of pg's */
+export function rowsOf(answer: unknown): readonly Readonly<Record<string, unknown>>[] {
   const rows = Array.isArray(answer) ? (answer as unknown[]) : (answer as { readonly rows?: unknown } | null | undefined)?.rows;
-  const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
-  if (typeof row !== "object" || row === null || Array.isArray(row)) throw notAConnection();
-  return row as Readonly<Record<string, unknown>>;
+  if (!Array.isArray(rows) || !rows.every((row) => typeof row === "object" && row !== null && !Array.isArray(row))) throw notAConnection();
+  return rows as readonly Readonly<Record<string, unknown>>[];
 }
 
 const notAConnection = (): PerdureError =>

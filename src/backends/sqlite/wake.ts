@@ -135,6 +135,20 @@ interface WakeFile {
   close(): void;
 }
 
+/** Touches the wake file of a database once, if it has one: for a commit on a connection that is not a store's. */
+export function touchWakeFile(database: string): void {
+  try {
+    const file = openSync(`${database}-wake`, constants.O_RDWR);
+    try {
+      writeSync(file, ".", 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // No store has this database open, or the disk is full: whoever waits polls.
+  }
+}
+
 /** Writes one byte over itself: that moves the modification time and is an event on every platform's watcher. */
 function openWakeFile(path: string): WakeFile | undefined {
   try {

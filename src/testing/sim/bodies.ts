@@ -55,7 +55,12 @@ export function createHost(process: VirtualProcess, witness: Witness, outsiders:
         aborted: () => io.signal.aborted,
       });
       checkTwin(witness, execution);
-      if (call.writes + call.beats > 0) return work(call, io, execution);
+      if (call.writes + call.beats > 0) {
+        return work(call, io, execution).catch((error: unknown) => {
+          execution.outcome = "failed";
+          throw error;
+        });
+      }
       return call.bodyMs === 0 ? finish(call, io, execution) : process.delay(call.bodyMs).then(() => finish(call, io, execution));
     },
   };

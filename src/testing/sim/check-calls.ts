@@ -55,7 +55,8 @@ function checkCall(options: FinalOptions, call: ClientCall, rows: readonly RunRo
 function checkSend(witness: Witness, call: ClientCall, lastPosition: Map<string, number>): void {
   const found = acceptedWith(witness, call.value);
   const what = `${nameOf(call)}: ${call.value}`;
-  if (found.length > 1) witness.violate("I7", `${what} was accepted ${found.length} times`);
+  // Sent by id, and again when no answer came: by then another run may have taken the place of the one that took it.
+  if (found.length > new Set(found.map(({ chain }) => chain)).size) witness.violate("I7", `${what} was accepted ${found.length} times`);
   if (call.outcome === "ok" && found.length === 0) {
     // With a key of its own choosing the sender may have been beaten to it.
     const beaten = call.key !== null && witness.accepted.some((item) => item.dedupeKey === `key/${call.key}`);
@@ -174,11 +175,15 @@ function checkStream({ state, witness, codec }: FinalOptions, call: ClientCall, 
 }
 
 /** What somebody outside was told of: the outcome of an activity that he finished is recorded, and what was refused is not. */
-function checkFinishes({ witness, tally }: FinalOptions, resting: ReadonlyMap<number, RestingRun>): void {
+function checkFinishes({ witness, tally, models }: FinalOptions, resting: ReadonlyMap<number, RestingRun>): void {
   const recorded = new Set([...resting.values()].flatMap(({ replayed }) => [...replayed.observed.values()]));
   const finished = new Set<number>();
   for (const { value, outcome, atMs, execution } of witness.finishes) {
-    const accepted = witness.accepted.filter((item) => item.payload?.includes(`"${value}"`) === true);
+    // A run that fails of it may tell its parent, in the same words.
+    const runId = witness.effects.executions[execution - 1]?.runId;
+    const accepted = witness.accepted.filter(
+      (item) => models.get(item.runKey)?.runId === runId && item.payload?.includes(`"${value}"`) === true,
+    );
     tally.count(`finish:${outcome}`);
     if (accepted.length > 1 || (accepted.length === 1 && finished.has(execution)))
       witness.violate("I8", `the outcome ${value} was accepted, ${accepted.length} times, or another one was before`);

@@ -80,8 +80,8 @@ function checkHistory({ state, witness }: FinalOptions, row: RunRow, model: RunM
 
 function checkReplay({ state, witness, codec }: FinalOptions, row: RunRow, { envelopes }: RunModel, { state: end }: Replayed): void {
   if (end.state === "diverged") return witness.violate("I14", `run ${row.key}: a cold replay differs: ${end.divergence.message}`);
-  // Ended from outside, wherever its code stood.
-  if (row.status === "terminated") return undefined;
+  // Ended from outside, wherever its code stood, or in the place of a child that was never started.
+  if (row.status === "terminated" || (row.status === "cancelled" && envelopes.length === 1)) return undefined;
   const last = envelopes.at(-1);
   const isRetry = last?.kind === "run_continued" && last.retry === true;
   if (end.state !== (isRetry ? "failed" : row.status))

@@ -25,8 +25,9 @@ export const languageMutants: readonly Mutant[] = [
       },
     }),
   },
-  rewriting("child-start-not-idempotent", (operation, { prng }) => {
+  rewriting("child-start-not-idempotent", (operation, { prng, state }) => {
     if (operation.type !== "start" || operation.run.parentRunId === null) return operation;
+    if (!state.runByRunId.has(operation.run.runId)) return operation;
     const { runId, workflowId } = operation.run;
     const suffix = `~${prng.int(1, 1_000_000)}`;
     return { ...operation, run: { ...operation.run, runId: runId + suffix, workflowId: workflowId + suffix } };

@@ -95,7 +95,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     await scheduler.run(timeline.nowMs() + feedAfterMs, eventsMax, () => allEnded() || allAsleep());
     if (allEnded()) break;
     await checkSleepers(world, options.hop, allAsleep());
-    feed(world);
+    await feed(world);
   }
   const isHeard = (): boolean => !witness.calls.some((call) => call.outcome === "open" && call.isHeard());
   await scheduler.run(timeline.nowMs() + hearingMs, eventsMax, isHeard);
@@ -215,24 +215,18 @@ async function checkSleepers(world: World, settle: ScheduleOptions["hop"], areAs
 }
 
 /** Sends every open run all messages that it could wait for, so that whatever does not end then is stuck; gives poisoned ones another chance. */
-function feed(world: World): void {
-  const { places, state, store, tally, network } = world;
+async function feed(world: World): Promise<void> {
+  const { places, state, store, tally } = world;
   const open = [...state.runs.values()].filter((row) => isOpen(row.status));
   const ops = open.flatMap((row) =>
     receivesOf(programOf(world, row)).flatMap((count, message) =>
       Array.from({ length: count }, () => ({ type: "send", waitMs: 0, workflowId: row.workflowId, message, key: null }) as const),
     ),
   );
-  for (const row of open) {
-    if (row.status !== "parked") continue;
-    tally.count("poisoned");
-    timelineResume(row.workflowId);
-  }
+  const parked = open.filter((row) => row.status === "parked");
+  tally.count("poisoned", parked.length);
+  await store.apply(parked.map(({ runId }) => ({ type: "resume", target: { runId } }) as const));
   if (ops.length > 0) places.addClient({ client: `f${places.all.length}`, ops, next: 0, begun: false });
-
-  function timelineResume(workflowId: string): void {
-    network.timeline.schedule(network.actor, "resume", 0, () => void store.apply([{ type: "resume", target: { workflowId } }]));
-  }
 }
 
 /** What a run executes: its input, wherever that is by now. */
