@@ -62,8 +62,8 @@ export class ClientCore {
     this.#options = options;
     this.runtime = options.runtime;
     const { store, codec, commits, worker, watchers } = options;
-    const parts = { store, codec, persist: <T>(call: () => Promise<T>) => this.#persist(call), checkOpen: () => this.#checkOpen() };
-    this.#post = new Post({ commits, worker, persist: parts.persist });
+    const parts = { store, codec, persist: <T>(call: () => Promise<T>) => this.#read(call), checkOpen: () => this.#checkOpen() };
+    this.#post = new Post({ commits, worker, persist: (call) => this.#persist(call) });
     this.#outgoing = new Outgoing({ post: this.#post, codec, now: () => store.now() });
     this.reads = new RunReads(parts);
     this.views = new RunViews({ ...parts, watchers });
@@ -355,6 +355,13 @@ export class ClientCore {
     });
     if (result === undefined) throw closedError();
     return result.value;
+  }
+
+  /** Stores within the process answer without a turn of the event loop, and code that asks in a loop would never let the engine have one. */
+  async #read<T>(call: () => Promise<T>): Promise<T> {
+    const result = await this.#persist(call);
+    await new Promise<void>((resolve) => this.runtime.yieldToLoop(resolve));
+    return result;
   }
 
   #checkOpen(): void {
