@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, connect, type Socket } from "node:net";
+import { createServer, connect, type NetConnectOpts, type Socket } from "node:net";
 
 /** A TCP proxy before a MySQL server that cuts a connection when a commit passes: before the server has it, or after it has answered. */
 export interface MysqlProxy {
@@ -18,13 +18,18 @@ export interface MysqlProxyOptions {
   readonly isPooler?: boolean;
 }
 
-export async function mysqlProxy(target: string, { isPooler = false }: MysqlProxyOptions = {}): Promise<MysqlProxy> {
+export async function mysqlProxy(target: string, options: MysqlProxyOptions = {}): Promise<MysqlProxy> {
   const { hostname, port } = new URL(target);
+  return commitProxy(target, { host: hostname, port: Number(port) }, options);
+}
+
+/** The same before any server whose commits pass as text. `to`: where it is. */
+export async function commitProxy(target: string, to: NetConnectOpts, { isPooler = false }: MysqlProxyOptions = {}): Promise<MysqlProxy> {
   const sockets = new Set<Socket>();
   let armed: "before" | "after" | "hang" | undefined;
   let cuts = 0;
   const server = createServer((client) => {
-    const upstream = connect(Number(port), hostname);
+    const upstream = connect(to);
     let [isCut, isHung] = [false, false];
     let isGreeted = !isPooler;
     for (const socket of [client, upstream]) {

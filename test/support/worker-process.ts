@@ -5,8 +5,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(new URL("../../build/test/fixtures/crash-worker.js", import.meta.url));
-
 export interface WorkerProcess {
   readonly child: ChildProcess;
   readonly pid: number;
@@ -49,7 +47,7 @@ export function createCrashSite(): CrashSite {
     database,
     folder,
     async spawn(leaseMs = 10_000) {
-      const worker = spawnWorker([database, log, String(leaseMs)]);
+      const worker = spawnWorker("crash-worker", [database, log, String(leaseMs)]);
       workers.push(worker);
       await until(() => worker.said.some((line) => "ready" in line) || !worker.alive());
       return worker;
@@ -68,7 +66,9 @@ export function createCrashSite(): CrashSite {
   };
 }
 
-function spawnWorker(args: readonly string[]): WorkerProcess {
+/** Starts one of the programs under `test/fixtures`. */
+export function spawnWorker(name: string, args: readonly string[]): WorkerProcess {
+  const program = fileURLToPath(new URL(`../../build/test/fixtures/${name}.js`, import.meta.url));
   const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const said: Record<string, unknown>[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => void said.push(JSON.parse(line) as Record<string, unknown>));
