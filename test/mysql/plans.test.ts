@@ -92,6 +92,8 @@ describe.runIf(server !== undefined)("plans", () => {
       expect(claimed.tasks).toHaveLength(20);
       const [first, second] = [1, 2].map((command) => claimed.tasks.filter((task) => task.command === command));
       await count("inspect", () => store.inspectOwned(worker));
+      const routes = { runRoutes: ["order", "other"], taskRoutes: ["charge"] };
+      await count("pulse", () => store.pulse({ worker, leaseMs: 100 * hourMs, ...routes }));
       await count("recover", () => store.recover(worker));
       await count("touch", () =>
         store.apply((second ?? []).map(({ key, epoch }): Operation => ({ type: "touch_task", key, epoch, details: "1", detach: false }))),

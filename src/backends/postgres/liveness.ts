@@ -11,6 +11,8 @@ import type { Session } from "./session.js";
 export interface Liveness {
   /** The first half of the locks' keys. */
   readonly lockClass: number;
+  /** Takes the lock of those who listen, on a connection that does. */
+  enterListener(session: Session): Promise<void>;
   isOurs(worker: WorkerKey): boolean;
   /** Takes the locks of this process's workers on a new connection. */
   holdAllOn(session: Session): Promise<void>;
@@ -29,6 +31,9 @@ export interface Verdict {
   readonly isMissing: boolean;
 }
 
+/** In the place of a worker's key, in the locks of those who listen. Their number is the number of the connections that hold it. */
+export const listenerKey = 0x7fff_ffff;
+
 /** A row of a look: of a worker, or (with nulls) of an owner. */
 export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null];
 
@@ -46,6 +51,7 @@ export function liveness(lockClass: number): Liveness {
 
   return {
     lockClass,
+    enterListener: (session) => lockOn(session, listenerKey),
     isOurs: (worker: WorkerKey): boolean => ours.has(worker),
     async holdAllOn(session: Session): Promise<void> {
       for (const worker of ours) await lockOn(session, worker);

@@ -1,4 +1,5 @@
 import type { Statement } from "./link.js";
+import { listenerKey } from "./liveness.js";
 import { attributeKey, claimedColumns, newestOfChain, nowMs, recordColumns, serverIdentity, startedAt } from "./sql.js";
 
 type StatementName =
@@ -40,6 +41,8 @@ const writes = (s: string) => ({
         SELECT q.due_at FROM ${s}.task q WHERE q.route = n.route AND q.owner IS NULL AND q.due_at IS NOT NULL ORDER BY q.due_at LIMIT 1
       ) AS d),
       EXISTS (SELECT FROM (SELECT q.expires_at FROM ${s}.task q WHERE q.expires_at IS NOT NULL ORDER BY q.expires_at LIMIT 1) AS e WHERE e.expires_at <= m.now),
+      (SELECT count(*)::integer FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $6::bigint
+        AND l.objid::bigint = ${listenerKey} AND l.pid <> pg_backend_pid() AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
       seen.key, seen.is_expired, seen.is_unlocked
     FROM moment m LEFT JOIN (${lookOf(s, "$6")}) AS seen(key, is_expired, is_unlocked) ON true`,
   retire: `WITH gone AS (DELETE FROM ${s}.worker WHERE key = $1::integer) SELECT runs, tasks FROM ${s}.free_all_1($1::integer, false)`,

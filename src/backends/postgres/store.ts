@@ -35,6 +35,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
   const hints = createHints({
     runtime,
     channel: `perdure_${schema}`,
+    enter: (session) => live.enterListener(session),
     notify: (sender) => reader.query(statements.notify, [`perdure_${schema}`, sender], "read"),
   });
 
@@ -103,6 +104,7 @@ type PulseRow = readonly [
   nextRunDueAt: number | null,
   nextTaskDueAt: number | null,
   hasExpired: boolean,
+  listeners: number,
   key: WorkerKey | null,
   isExpired: boolean | null,
   isUnlocked: boolean | null,
@@ -170,15 +172,17 @@ class PostgresStore implements Store {
   }
 
   async pulse({ worker, leaseMs, runRoutes, taskRoutes }: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
-    const { control, statements, clock, live, runtime } = this.#parts;
+    const { control, statements, clock, live, hints, runtime } = this.#parts;
     const { isPooled } = await control.session();
     const values = [worker, leaseMs, !isPooled && live.isOurs(worker), formsOf(runRoutes), formsOf(taskRoutes), live.lockClass >>> 0];
-    const asked = runtime.monotonicMs();
+    const [asked, notes] = [runtime.monotonicMs(), hints.countNotes()];
     const rows = await control.rows<PulseRow>(statements.pulse, values, "write");
-    const [time = 0, isAlive = false, nextRunDueAt = null, nextTaskDueAt = null, hasExpired = false] = rows[0] ?? [];
+    const [time = 0, isAlive = false, nextRunDueAt = null, nextTaskDueAt = null, hasExpired = false, listeners = 0] = rows[0] ?? [];
     clock.enter(asked, runtime.monotonicMs(), time);
-    const seen = rows.flatMap(([, , , , , key, isExpired, isUnlocked]): Seen[] => (key === null ? [] : [[key, isExpired, isUnlocked]]));
+    const seen = rows.flatMap(([, , , , , , key, isExpired, isUnlocked]): Seen[] => (key === null ? [] : [[key, isExpired, isUnlocked]]));
     const { dead, isMissing } = live.judge(seen, worker, runtime.monotonicMs());
+    // A session that is pooled would not hear of those who come.
+    hints.noteListeners(isPooled ? 1 : listeners, notes);
     return {
       isAlive,
       ownsAny: seen.some(([key, isExpired]) => isExpired === null && key === worker),
