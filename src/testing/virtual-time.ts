@@ -64,11 +64,11 @@ export function virtualTime({ startMs = Date.UTC(2030, 0, 1) }: VirtualTimeOptio
 
 class Clock implements VirtualTime {
   readonly startMs: number;
-  readonly random = new SeededRandom("virtual time");
   #nowMs: number;
   #hops = 0;
   #holds = 0;
   #serial = 0;
+  #seed = 1;
   readonly #timers = new Map<number, Timer>();
   readonly #due = new DueTimes();
   readonly #real = systemRuntime();
@@ -86,6 +86,12 @@ class Clock implements VirtualTime {
 
   runtime(seed?: string): EngineRuntime {
     return createEngineRuntime(this, seed);
+  }
+
+  /** The numbers of all runtimes without a seed of their own. */
+  random(): number {
+    this.#seed = (Math.imul(this.#seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return this.#seed / 2 ** 32;
   }
 
   /** Calls back by way of the real event loop, and until then something is under way. */
@@ -198,8 +204,8 @@ class Clock implements VirtualTime {
 
 /** One engine's view of the clock. It stands still or dies alone. */
 function createEngineRuntime(clock: Clock, seed: string | undefined): EngineRuntime {
-  const random = seed === undefined ? clock.random : new SeededRandom(seed);
-  const { uuid } = seed === undefined ? systemRuntime() : { uuid: () => random.uuid() };
+  const random = seed === undefined ? undefined : new SeededRandom(seed);
+  const real = systemRuntime();
   let dead = false;
   let paused: { readonly hops: (() => void)[]; readonly timers: (() => void)[] } | undefined;
   const call = (callback: () => void, kind: "hops" | "timers"): void => {
@@ -225,8 +231,8 @@ function createEngineRuntime(clock: Clock, seed: string | undefined): EngineRunt
         },
       };
     },
-    random: () => random.next(),
-    uuid,
+    random: () => random?.next() ?? clock.random(),
+    uuid: () => random?.uuid() ?? real.uuid(),
     drain: (callback) => hop("drain", callback),
     yieldToLoop: (callback) => hop("yieldToLoop", callback),
     pause() {
@@ -237,7 +243,7 @@ function createEngineRuntime(clock: Clock, seed: string | undefined): EngineRunt
       paused = undefined;
       // What was about to run comes before timers, in the order of a real event loop: an engine may act before it finds that its lease is gone.
       for (const callback of missed?.hops ?? []) call(callback, "hops");
-      await new Promise<void>((resolve) => systemRuntime().yieldToLoop(resolve));
+      await new Promise<void>((resolve) => real.yieldToLoop(resolve));
       for (const callback of missed?.timers ?? []) call(callback, "timers");
     },
     kill() {
