@@ -90,7 +90,7 @@ async function inMariadb(place: Place): Promise<Bank> {
 }
 
 const transfers = workflowRef<WorkflowRef<{ readonly rounds: number; readonly accounts: number }, number>>("transfers");
-const [runs, rounds, accounts, killRounds] = [8, 60, 5, 6];
+const [runs, rounds, accounts, killRounds] = [8, 40, 5, 5];
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 describe.each([
