@@ -41,6 +41,8 @@ export interface Pulse {
   readonly isAlive: boolean;
   /** Does this worker hold any run or task? Also one that it does not know of, because the answer of a claim was lost. */
   readonly ownsAny: boolean;
+  /** Does anybody else? Then there is something to take over if they die. */
+  readonly othersOwn: boolean;
   /** The earliest time at which a run that nobody owns was or will be due on the routes asked for, null if there is none. */
   readonly nextRunDueAt: number | null;
   readonly nextTaskDueAt: number | null;

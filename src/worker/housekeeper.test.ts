@@ -7,6 +7,7 @@ import { Housekeeper } from "./housekeeper.js";
 const quietPulse: Pulse = {
   isAlive: true,
   ownsAny: false,
+  othersOwn: false,
   nextRunDueAt: null,
   nextTaskDueAt: null,
   hasCasualties: false,

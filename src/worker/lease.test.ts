@@ -6,10 +6,18 @@ import type { Runtime } from "../platform/runtime.js";
 import { Lease } from "./lease.js";
 
 const leaseMs = 10_000;
-const quiet: Pulse = { isAlive: true, ownsAny: false, nextRunDueAt: null, nextTaskDueAt: null, hasCasualties: false, hasExpired: false };
+const quiet: Pulse = {
+  isAlive: true,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};
 
 /** A lease over a store that grants what `grants` says. */
-function open(grants: { renew: () => Promise<boolean>; now?: () => number; leaseMs?: number }) {
+function open(grants: { renew: () => Promise<boolean>; now?: () => number; leaseMs?: number; world?: { readonly othersOwn: boolean } }) {
   const time = virtualTime();
   const own = time.runtime();
   const runtime: Runtime = { ...own, now: grants.now ?? (() => own.now()) };
@@ -20,7 +28,7 @@ function open(grants: { renew: () => Promise<boolean>; now?: () => number; lease
     registerWorker: () => Promise.resolve({ worker: ++registered }),
     pulse: async ({ leaseMs: asked }: { readonly leaseMs: number | null }) => {
       if (asked !== null) said.push("renew");
-      return { ...quiet, isAlive: asked === null || (await grants.renew()) };
+      return { ...quiet, ...grants.world, isAlive: asked === null || (await grants.renew()) };
     },
   } as unknown as Store;
   const lease = new Lease({
@@ -109,6 +117,19 @@ describe("a lease", () => {
     lease.stop();
     await time.advance(60_000);
     expect(pulses.length).toBeLessThanOrEqual(63);
+  });
+
+  it("is asked about more often while others hold what would have to be taken over", async () => {
+    const world = { othersOwn: true };
+    const { time, lease, pulses } = open({ renew: () => Promise.resolve(true), world });
+    await lease.start();
+    await time.advance(10_000);
+    expect(pulses.length).toBeGreaterThan(25);
+    world.othersOwn = false;
+    await time.advance(1000);
+    const before = pulses.length;
+    await time.advance(10_000);
+    expect(pulses.length - before).toBeLessThanOrEqual(11);
   });
 
   it("that is short is asked about more often, so that one failure does not end it", async () => {

@@ -24,12 +24,14 @@ const marginPart = 0.2;
 const renewPart = 0.3;
 /** A beat takes no more than this part of a lease. */
 const beatPart = 1 / 6;
+/** So much more often it is asked while others hold something that would have to be taken over. */
+const watchFactor = 3;
 /** By so much a beat may come earlier or later, so that workers do not ask in step. */
 const jitterPart = 0.03;
 
 /**
- * The right of this process to drive runs, and its pulse: a beat about once a second asks the store what there is to do, and renews the lease when a third
- * of it has passed. By whichever of wall and monotonic clock says that more has passed, the worker stops by itself before it runs out; an expired worker
+ * The right of this process to drive runs, and its pulse: a beat about once a second, more often while others have work that would have to be taken over,
+ * asks the store what there is to do, and renews the lease when a third of it has passed. By whichever of wall and monotonic clock says that more has passed, the worker stops by itself before it runs out; an expired worker
  * never renews, it registers under a new id.
  */
 export class Lease {
@@ -37,6 +39,7 @@ export class Lease {
   #worker: WorkerKey | undefined;
   #workerId = "";
   #grantedMs = { wall: 0, monotonic: 0 };
+  #othersOwn = false;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -90,7 +93,8 @@ export class Lease {
   #schedule(): void {
     const { runtime, leaseMs, pulseMs } = this.#options;
     if (this.#stopped) return;
-    const beatMs = Math.min(pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
+    const beatMs =
+      Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
     this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)));
@@ -123,6 +127,7 @@ export class Lease {
     const pulse = await store.pulse({ worker, leaseMs: renews ? leaseMs : null, runRoutes, taskRoutes });
     if (!pulse.isAlive) return this.#lose();
     if (renews) this.#grantedMs = asked;
+    this.#othersOwn = pulse.othersOwn;
     if (!this.#stopped && this.holds()) onPulse(pulse);
   }
 

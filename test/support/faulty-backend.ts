@@ -44,6 +44,7 @@ export const refusal = (): StoreFailure => new StoreFailure("backend_failed", "r
 export const expired: Pulse = {
   isAlive: false,
   ownsAny: false,
+  othersOwn: false,
   nextRunDueAt: null,
   nextTaskDueAt: null,
   hasCasualties: false,

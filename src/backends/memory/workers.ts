@@ -26,6 +26,7 @@ export function pulse(state: MemoryState, { worker, leaseMs, runRoutes, taskRout
   return {
     isAlive: lives,
     ownsAny: owners(state).has(worker),
+    othersOwn: [...owners(state)].some((owner) => owner !== worker),
     nextRunDueAt: earlier(firstDueAt(state.dueRuns, runRoutes, now), firstDueAt(state.dueSuspects, runRoutes, now)),
     nextTaskDueAt: firstDueAt(state.dueTasks, taskRoutes, now),
     hasCasualties: dead.length + orphaned.length > 0,

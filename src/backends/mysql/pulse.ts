@@ -32,6 +32,7 @@ export async function pulse(hall: Hall, live: Liveness, options: PulseOptions, l
   return {
     isAlive: leaseMs === null ? own?.isExpired === false : answers[0]?.affected === 1,
     ownsAny: owners.includes(worker),
+    othersOwn: owners.some((owner) => owner !== worker),
     nextRunDueAt: earliest(2),
     nextTaskDueAt: earliest(3),
     hasCasualties: workers.some(isDead) || owners.some((owner) => owner !== worker && !living.has(owner)),

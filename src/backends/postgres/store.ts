@@ -186,6 +186,7 @@ class PostgresStore implements Store {
     return {
       isAlive,
       ownsAny: seen.some(([key, isExpired]) => isExpired === null && key === worker),
+      othersOwn: seen.some(([key, isExpired]) => isExpired === null && key !== worker),
       nextRunDueAt,
       nextTaskDueAt,
       hasCasualties: dead || isMissing,

@@ -15,7 +15,7 @@ import { wake } from "./wake.js";
 import type { Wake } from "./wake.js";
 import { applyWithin } from "./within.js";
 import type { OwnFile } from "./within.js";
-import { findCasualties, isAlive, ownsAny, recover, registerWorker, release, retireWorker } from "./workers.js";
+import { findCasualties, isAlive, othersOwn, ownsAny, recover, registerWorker, release, retireWorker } from "./workers.js";
 
 export interface SqliteStoreOptions {
   readonly driver: SqliteDriver;
@@ -104,6 +104,7 @@ export class SqliteStore implements Store {
       return {
         isAlive: leaseMs === null ? isAlive(tables, worker, now) : isRenewed,
         ownsAny: ownsAny(tables, worker),
+        othersOwn: othersOwn(tables, worker),
         nextRunDueAt: nextRunDueAt(tables, runRoutes, -1),
         nextTaskDueAt: nextTaskDueAt(tables, taskRoutes, -1),
         hasCasualties: workers.length + owners.length > 0,

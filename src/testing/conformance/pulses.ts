@@ -6,7 +6,15 @@ import { completed, finishOf, hourMs, idle, taskOf, turnOf } from "./samples.js"
 const routes = { runRoutes: ["order"], taskRoutes: ["charge"] };
 const pulseOf = (lab: Lab, worker: WorkerKey, leaseMs: number | null = null): Promise<Pulse> =>
   lab.store.pulse({ worker, leaseMs, ...routes });
-const quiet: Pulse = { isAlive: true, ownsAny: false, nextRunDueAt: null, nextTaskDueAt: null, hasCasualties: false, hasExpired: false };
+const quiet: Pulse = {
+  isAlive: true,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};
 
 export const pulses: Checks = {
   async "there is nothing to do in an empty store"(lab) {
@@ -37,9 +45,9 @@ export const pulses: Checks = {
     await lab.drive(worker, { name: "another" }, { next: idle(1), tasks: [taskOf(1, { route: "pack" })] });
     await lab.drive(worker);
     await lab.drive(worker, {}, { next: completed });
-    assert.deepEqual(await pulseOf(lab, other), quiet);
+    assert.deepEqual(await pulseOf(lab, other), { ...quiet, othersOwn: true });
     const nothing = await lab.store.pulse({ worker: other, leaseMs: null, runRoutes: [], taskRoutes: [] });
-    assert.deepEqual(nothing, quiet);
+    assert.deepEqual(nothing, { ...quiet, othersOwn: true });
   },
 
   async "a run that ended its processes is due as any other"(lab) {
@@ -49,15 +57,21 @@ export const pulses: Checks = {
     assert.ok(nextRunDueAt !== null && nextRunDueAt <= lab.store.now());
   },
 
-  async "it tells whether the worker holds anything, be it a run or a task"(lab) {
+  async "it tells whether the worker holds anything, and whether others do, be it a run or a task"(lab) {
     const [worker, other] = [await lab.worker(), await lab.worker()];
+    const held = async (): Promise<readonly boolean[]> => {
+      const [mine, theirs] = [await pulseOf(lab, worker), await pulseOf(lab, other)];
+      assert.deepEqual([mine.othersOwn, theirs.othersOwn], [theirs.ownsAny, mine.ownsAny]);
+      return [mine.ownsAny, theirs.ownsAny];
+    };
     const run = await lab.drive(worker, {}, { tasks: [taskOf(1)] });
-    assert.deepEqual([(await pulseOf(lab, worker)).ownsAny, (await pulseOf(lab, other)).ownsAny], [true, false]);
+    assert.deepEqual(await held(), [true, false]);
     const task = await lab.claimOnlyTask(other);
+    assert.deepEqual(await held(), [true, true]);
     await lab.do(turnOf(run, idle(null)));
-    assert.deepEqual([(await pulseOf(lab, worker)).ownsAny, (await pulseOf(lab, other)).ownsAny], [false, true]);
+    assert.deepEqual(await held(), [false, true]);
     await lab.do(finishOf(task));
-    assert.equal((await pulseOf(lab, other)).ownsAny, false);
+    assert.deepEqual(await held(), [false, false]);
   },
 
   async "it tells of a death until somebody has recovered, and never of one's own"(lab) {
