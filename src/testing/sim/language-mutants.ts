@@ -3,7 +3,7 @@ import type { Operation, Outcome } from "../../backend/operations.js";
 import type { ClaimedTask, HistoryRecord } from "../../backend/records.js";
 import type { MemoryState } from "../../backends/memory/state.js";
 import { writeEntries } from "../../backends/memory/shelf.js";
-import { expireTasks } from "../../backends/memory/task-outcomes.js";
+import { expireTasks, hasExpired } from "../../backends/memory/task-outcomes.js";
 import { removeTask } from "../../backends/memory/tasks.js";
 import { readEnvelope, writeEnvelope } from "../../core/events.js";
 import { errandName } from "../../worker/routes.js";
@@ -88,7 +88,11 @@ export const languageMutants: readonly Mutant[] = [
   },
   {
     name: "expiry-before-time",
-    inside: (store, { state }) => ({ ...store, expireTasks: () => Promise.resolve(expireTasks(state, store.now() + 2000)) }),
+    inside: (store, { state }) => ({
+      ...store,
+      pulse: async (options) => ({ ...(await store.pulse(options)), hasExpired: hasExpired(state, store.now() + 2000) }),
+      expireTasks: () => Promise.resolve(expireTasks(state, store.now() + 2000)),
+    }),
   },
   {
     name: "signs-of-life-not-heard",
