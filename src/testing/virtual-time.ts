@@ -109,7 +109,8 @@ class Clock implements VirtualTime {
     if (delayMs === Infinity) return () => undefined;
     const serial = ++this.#serial;
     this.#timers.set(serial, { owner, callback });
-    this.#due.add(serial, this.#nowMs + Math.max(0, delayMs));
+    // In whole milliseconds, as the clocks of processes and databases show them: a fraction would be cut off by some of them, and rounded by others.
+    this.#due.add(serial, Math.ceil(this.#nowMs + Math.max(0, delayMs)));
     this.#change();
     return () => this.#disarm(serial);
   }
