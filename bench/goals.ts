@@ -84,6 +84,9 @@ const limits: Readonly<Record<string, Partial<Record<BackendName, Limits>>>> = {
     postgres: { takeoverP50Ms: ["at most", 1_000], takeoverMaxMs: ["at most", 2_000], refusedStarts: ["exactly", 0] },
   },
   W8: { sqlite: { activitiesPerSec: ["at least", 8_000] }, postgres: { activitiesPerSec: ["at least", 5_000] } },
+  "activity-fan-out": { sqlite: { fanOut1000P50Ms: ["at most", 1_000] }, postgres: { fanOut1000P50Ms: ["at most", 1_000] } },
+  updates: { postgres: { updateP50Ms: ["at most", 4] } },
+  streams: { sqlite: { readMs: ["at most", 2_000] }, postgres: { readMs: ["at most", 2_000] } },
   timers: { sqlite: delivered, postgres: delivered, mysql: delivered },
   "four-processes": {
     sqlite: { ...everyone, maxStallMs: ["at most", 50], smallestShare: ["at least", 0.2] },

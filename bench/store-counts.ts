@@ -43,7 +43,7 @@ function note(counts: StoreCounts, method: PropertyKey, args: readonly unknown[]
   if (method === "now" || method === "onHint" || method === "close") return;
   counts.calls++;
   if (method === "claimRuns" || method === "claimTasks") counts.claims++;
-  if (method === "renewLease") counts.renewals++;
+  if (method === "pulse" && (args[0] as Parameters<Store["pulse"]>[0]).leaseMs !== null) counts.renewals++;
   if (method !== "apply") return;
   counts.applies++;
   for (const operation of args[0] as readonly Operation[]) {

@@ -11,7 +11,7 @@ interface Shop {
 
 // The application's own connection to the file that the engine keeps its runs in.
 const handle = new Database("shop.db");
-const db = transactions(handle, { as: (database) => new Kysely<Shop>({ dialect: new SqliteDialect({ database: database as never }) }) });
+const db = transactions(handle, { as: (database) => new Kysely<Shop>({ dialect: new SqliteDialect({ database }) }) });
 
 const fulfil = workflow("fulfil", async (ctx, sale: Shop["sale"]) => {
   // The update and the record that this step is done are one transaction: however often a process dies here, one piece is taken.

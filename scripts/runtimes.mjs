@@ -31,6 +31,7 @@ const proofs = [
     code: 0,
     output: /: everything works$/m,
   })),
+  { name: "test engine", args: ["test/runtimes/tester.mjs"], code: 0, output: /^tester: everything works$/m },
   ...["replayed", "warm", "unguarded"].map((scenario) => late(scenario, 0, new RegExp(`^${morning}\nalive\n$`))),
   late("never", 0, /^warn: A promise in run \S+ of workflow never was rejected.*\ndone\nalive\n$/),
   late("closed-at-once", 0, /^kept\nalive\n$/),

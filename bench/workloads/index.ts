@@ -1,4 +1,5 @@
 import type { Workload } from "../workload.js";
+import { activityFanOut } from "./activity-fan-out.js";
 import { activityQueue } from "./activity-queue.js";
 import { crash } from "./crash.js";
 import { emptyWorkflow } from "./empty-workflow.js";
@@ -7,9 +8,11 @@ import { fourProcesses } from "./four-processes.js";
 import { longRun } from "./long-run.js";
 import { messages } from "./messages.js";
 import { sleepers } from "./sleepers.js";
+import { streams } from "./streams.js";
 import { takeover } from "./takeover.js";
 import { tenSteps } from "./ten-steps.js";
 import { timers } from "./timers.js";
+import { updates } from "./updates.js";
 
 /** In the order in which they run. */
 export const workloads: readonly Workload[] = [
@@ -22,6 +25,9 @@ export const workloads: readonly Workload[] = [
   crash,
   takeover,
   activityQueue,
+  activityFanOut,
+  updates,
+  streams,
   timers,
   fourProcesses,
 ];

@@ -8,7 +8,7 @@ import { writeAttributes } from "../core/attributes.js";
 import { checkKind } from "../core/check-options.js";
 import { parseDuration } from "../core/duration.js";
 import { checkName } from "../core/names.js";
-import { planRetry } from "../core/retry.js";
+import { checkStoredRetry } from "../core/retry.js";
 import { parseInput } from "../core/schema.js";
 import { isPerdureError, PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
@@ -62,8 +62,8 @@ export class ClientCore {
     this.#options = options;
     this.runtime = options.runtime;
     const { store, codec, commits, worker, watchers } = options;
-    const parts = { store, codec, persist: <T>(call: () => Promise<T>) => this.#persist(call), checkOpen: () => this.#checkOpen() };
-    this.#post = new Post({ commits, worker, persist: parts.persist });
+    const parts = { store, codec, persist: <T>(call: () => Promise<T>) => this.#read(call), checkOpen: () => this.#checkOpen() };
+    this.#post = new Post({ commits, worker, persist: (call) => this.#persist(call) });
     this.#outgoing = new Outgoing({ post: this.#post, codec, now: () => store.now() });
     this.reads = new RunReads(parts);
     this.views = new RunViews({ ...parts, watchers });
@@ -150,8 +150,9 @@ export class ClientCore {
     ) as Promise<T>;
   }
 
-  async #update(target: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
+  async #update(named: RunTarget, id: string, def: Update<any, any, any>, raw: unknown, updateId: string): Promise<unknown> {
     const { codec } = this.#options;
+    const target = await this.reads.chainOf(named, id);
     const workflowId = await this.reads.workflowIdOf(target, id);
     const value = await parseInput(def.input, raw, `The value of update "${def.name}"`);
     const text = codec.encode(value, `the value of update "${def.name}"`);
@@ -178,7 +179,7 @@ export class ClientCore {
       throw new PerdureError("invalid_argument", "The reason of terminate must be a string.");
     const termination = await terminationOf(this.#options.codec, await this.reads.workflowIdOf(target, id), reason);
     let unknown = false;
-    const { status } = await this.#persist(async () => {
+    const outcome = await this.#persist(async () => {
       try {
         return await this.#options.commits.submit({ type: "terminate", target, termination });
       } catch (error) {
@@ -187,8 +188,9 @@ export class ClientCore {
       }
     });
     // An earlier attempt without an answer may have been it.
-    if (status === "terminated" || unknown) return;
-    if (status === "not_found") throw notFound(id);
+    if (outcome.status === "terminated") return this.#options.worker?.drop(outcome.key);
+    if (unknown) return;
+    if (outcome.status === "not_found") throw notFound(id);
     throw notRunning(id);
   }
 
@@ -206,7 +208,14 @@ export class ClientCore {
     const { codec } = this.#options;
     const text = "result" in outcome ? codec.encode(outcome.result, "the result of the activity") : codec.encodeError(outcome.error);
     const payload = await this.#seal(text, workflowId, payloadFields.operation(task.command));
-    if (await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload)) return;
+    const { finished, unknown } = await this.#post.finish(task, "result" in outcome ? "activity_completed" : "activity_failed", payload);
+    if (finished) return;
+    if (unknown) {
+      throw new PerdureError(
+        "outcome_unknown",
+        "It is not known whether this finished the activity: the store gave no answer at first, and now the activity does not wait any more.",
+      );
+    }
     throw new PerdureError(
       "not_found",
       "The activity of this token does not wait any more: it was finished, timed out or cancelled, tried again, or its run has ended.",
@@ -256,7 +265,6 @@ export class ClientCore {
     const dueAt = this.#dueAt(options.delay);
     const messages: SealedItem[] = [];
     for (const envelope of options.send ?? []) messages.push(await this.#sealEnvelope(envelope, workflowId));
-    const { when: _, ...retry } = options.retry ?? {};
     const run = newRunOf({
       definition,
       workflowId,
@@ -265,7 +273,7 @@ export class ClientCore {
       // From when it begins: a run that waits for its time has not taken any yet.
       deadlineAt: timeoutMs === undefined ? null : Math.max(store.now(), dueAt ?? 0) + timeoutMs,
       options: {
-        retry: options.retry === undefined ? undefined : retry,
+        retry: options.retry,
         timeoutMs,
         queue: (options.queue ?? definition.options?.queue)?.name,
         headers: headers === undefined || Object.keys(headers).length === 0 ? undefined : headers,
@@ -349,6 +357,13 @@ export class ClientCore {
     return result.value;
   }
 
+  /** Stores within the process answer without a turn of the event loop, and code that asks in a loop would never let the engine have one. */
+  async #read<T>(call: () => Promise<T>): Promise<T> {
+    const result = await this.#persist(call);
+    await new Promise<void>((resolve) => this.runtime.yieldToLoop(resolve));
+    return result;
+  }
+
   #checkOpen(): void {
     if (this.#closed) throw closedError();
   }
@@ -367,7 +382,7 @@ function checkPolicies({ onExisting, reuse, retry, queue, transaction }: StartOp
       "invalid_argument",
       `The option reuse of ${what} is ${JSON.stringify(reuse)}. Give "never", "after-failure" or "always".`,
     );
-  if (retry !== undefined) planRetry(retry, what);
+  if (retry !== undefined) checkStoredRetry(retry, what);
   if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
   if (transaction !== undefined)
     checkKind(transaction, "transaction", `The option transaction of ${what}`, "made by use(…) of a source of transactions");

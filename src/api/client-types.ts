@@ -93,12 +93,12 @@ export interface Client extends AsyncDisposable {
 
   /**
    * Completes an activity that was left to somebody outside with `completeLater`, by its token.
-   * @throws `not_found` if the activity does not wait any more
+   * @throws `not_found` if the activity does not wait any more · `outcome_unknown` if this call itself may have finished it
    * @example await client.complete(approveInvoice, token, { approvedBy: "ann" });
    */
   complete<R>(def: ActivityRef<any, R>, token: string, result: NoInfer<R>): Promise<void>;
 
-  /** Fails such an activity; its retry policy decides what follows. @throws `not_found` */
+  /** Fails such an activity; its retry policy decides what follows. @throws `not_found` · `outcome_unknown` */
   fail(token: string, error: Error): Promise<void>;
 
   /**
@@ -149,7 +149,7 @@ export interface StartOptions {
    * cancelled or terminated; `always`: start again. Default: never.
    */
   readonly reuse?: "never" | "after-failure" | "always" | undefined;
-  /** Begins the run again after a failure. Default: that of the definition. */
+  /** Begins the run again after a failure. It is stored with the run, so `when` has its place in the definition only. Default: that of the definition. */
   readonly retry?: RetryPolicy | undefined;
   /** The queue that it waits in for a worker. Default: that of the definition. */
   readonly queue?: Queue | undefined;

@@ -110,8 +110,8 @@ export interface StepOptions {
   /** How long one attempt may take; then its `signal` aborts and it counts as failed with a `TimeoutError`. Default: no limit. */
   readonly timeout?: Duration | undefined;
   /**
-   * Never begins an attempt again of which it is not known whether it took effect: if the process dies in the middle, the step fails with `outcome_unknown`.
-   * Costs one commit more, before the body. Failures that are reported are retried all the same. Default: false, an attempt that was cut off is repeated.
+   * Never begins an attempt again of which it is not known whether it took effect: if the process dies in the middle, or the
+   * time of the attempt is over, the step fails with `outcome_unknown`. Costs one commit more, before the body. Failures that the body reports are retried all the same. Default: false, an attempt that was cut off is repeated.
    */
   readonly atMostOnce?: boolean | undefined;
 }
@@ -156,7 +156,7 @@ export interface ChildOptions {
   readonly timeout?: Duration | undefined;
   /** Does this run's deadline hold for the child as well? Default: inherited. */
   readonly deadline?: "inherited" | "detached" | undefined;
-  /** Begins the child again after a failure. Default: that of its definition. */
+  /** Begins the child again after a failure. It is stored with the run, so `when` has its place in the definition only. Default: that of its definition. */
   readonly retry?: RetryPolicy | undefined;
   readonly queue?: Queue | undefined;
   /** What becomes of the child if this run ends first, whichever way. `cancel`: it is asked to stop; `terminate`: it is ended; `abandon`: it goes on. Default: cancel. */

@@ -7,7 +7,8 @@ import { PerdureError } from "../errors.js";
 import { consoleLogger } from "../platform/console-logger.js";
 import { systemRuntime, type Runtime } from "../platform/runtime.js";
 import { definitionsOf } from "../worker/definitions.js";
-import { openGuard } from "../worker/guard.js";
+import type { Substitute } from "../worker/body-services.js";
+import { openGuard, type Guard } from "../worker/guard.js";
 import { GroupCommit } from "../worker/group-commit.js";
 import { Worker, type WorkerSettings } from "../worker/worker.js";
 import type { Logger } from "./context-types.js";
@@ -28,8 +29,7 @@ const settingDefaults = {
   activities: 100,
   warmRuns: 1000,
   leaseMs: 10_000,
-  pollMs: 500,
-  recoverMs: 400,
+  pulseMs: 1350,
   graceMs: 10_000,
   resultPollMs: 1000,
   watchPollMs: 500,
@@ -58,8 +58,18 @@ export function connect(options: ConnectOptions): Promise<Client> {
   return connectWith(options, systemRuntime());
 }
 
+/** What a test sets about an engine, beyond its options and its runtime. */
+export interface Conditions {
+  /** Nothing is looked for now and then, and the lease lasts for ever: a virtual clock would pass from one look to the next. `onWorker` is given what can be told to look. */
+  readonly unhurried?: boolean | undefined;
+  /** In the place of a guard of the engine's own, which it would close. */
+  readonly guard?: Guard | undefined;
+  readonly substitute?: Substitute | undefined;
+  readonly onWorker?: ((worker: { look(): Promise<void> }) => void) | undefined;
+}
+
 /** `launch` on a runtime of one's own: virtual time for the simulator and for tests. */
-export async function launchWith(options: LaunchOptions, runtime: Runtime): Promise<Engine> {
+export async function launchWith(options: LaunchOptions, runtime: Runtime, conditions: Conditions = {}): Promise<Engine> {
   checkOptions(options, "launch", [
     "backend",
     "errors",
@@ -76,15 +86,16 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
     "guard",
   ]);
   const definitions = definitionsOf(options.workflows ?? [], options.activities ?? [], options.queues);
-  const settings = readSettings(options);
+  const settings = readSettings(options, conditions);
   const ambient = readSwitch(options.guard, true, "guard");
-  const parts = await openParts(options, runtime);
-  const guard = openGuard({ ambient, logger: parts.logger });
+  const parts = await openParts(options, runtime, conditions);
+  const guard = conditions.guard ?? openGuard({ ambient, logger: parts.logger });
   const worker = new Worker({
     ...parts,
     definitions,
     settings,
     guard,
+    substitute: conditions.substitute,
     interceptors: interceptorsOf(parts.interceptors),
     onEnded: (facts, terminal) => parts.waiters.tell(facts.id, facts.runId, terminal),
   });
@@ -95,13 +106,14 @@ export async function launchWith(options: LaunchOptions, runtime: Runtime): Prom
     await parts.store.close();
     throw error;
   }
+  conditions.onWorker?.(worker);
   return new OpenEngine(parts, worker);
 }
 
 /** `connect` on a runtime of one's own. */
-export async function connectWith(options: ConnectOptions, runtime: Runtime): Promise<Client> {
+export async function connectWith(options: ConnectOptions, runtime: Runtime, conditions: Conditions = {}): Promise<Client> {
   checkOptions(options, "connect", ["backend", "errors", "logger", "codec", "limits", "interceptors"]);
-  return new OpenEngine(await openParts(options, runtime), undefined);
+  return new OpenEngine(await openParts(options, runtime, conditions), undefined);
 }
 
 interface Parts {
@@ -115,7 +127,7 @@ interface Parts {
   readonly interceptors: readonly Interceptor[];
 }
 
-async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Parts> {
+async function openParts(options: ConnectOptions, runtime: Runtime, { unhurried = false }: Conditions): Promise<Parts> {
   if (typeof (options.backend as Partial<Backend> | undefined)?.open !== "function") {
     throw new PerdureError(
       "invalid_argument",
@@ -130,13 +142,13 @@ async function openParts(options: ConnectOptions, runtime: Runtime): Promise<Par
     if (attempt >= 5 && Number.isInteger(Math.log2(attempt)))
       logger.warn("The store does not take writes; trying again.", { error: failure, attempt });
   };
-  const watchers = new Watchers(runtime, settingDefaults.watchPollMs);
+  const watchers = new Watchers(runtime, unhurried ? Infinity : settingDefaults.watchPollMs);
   const commits = new GroupCommit({ store, runtime, onTrouble, onCommitted: (operations) => watchers.committed(operations) });
-  const waiters = new ResultWaiters(store, runtime, settingDefaults.resultPollMs);
+  const waiters = new ResultWaiters(store, runtime, unhurried ? Infinity : settingDefaults.resultPollMs);
   return { store, runtime, codec, commits, waiters, watchers, logger, interceptors: options.interceptors ?? [] };
 }
 
-function readSettings(options: LaunchOptions): WorkerSettings {
+function readSettings(options: LaunchOptions, { unhurried = false }: Conditions): WorkerSettings {
   const { concurrency, lease, warmRuns } = options;
   checkOptions(concurrency, "concurrency", ["runs", "activities"]);
   const leaseMs = lease === undefined ? settingDefaults.leaseMs : parseDuration(lease, "the option lease of launch");
@@ -149,9 +161,8 @@ function readSettings(options: LaunchOptions): WorkerSettings {
     runConcurrency: readCount(concurrency?.runs, settingDefaults.runs, 1, "concurrency.runs"),
     activityConcurrency: readCount(concurrency?.activities, settingDefaults.activities, 1, "concurrency.activities"),
     warmRuns: readCount(warmRuns, settingDefaults.warmRuns, 0, "warmRuns"),
-    leaseMs,
-    pollMs: settingDefaults.pollMs,
-    recoverMs: settingDefaults.recoverMs,
+    leaseMs: unhurried ? Infinity : leaseMs,
+    pulseMs: unhurried ? Infinity : settingDefaults.pulseMs,
   };
 }
 

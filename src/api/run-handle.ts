@@ -29,24 +29,30 @@ export class RunHandleImpl<R> implements Handle<R> {
     const givenUp = this.#giveUp(wait);
     try {
       for (let target = endOf(this.#target); ;) {
-        const { end, stop } = this.#core.waitForEnd(target);
-        try {
-          const ended = await (givenUp === undefined ? end : Promise.race([end, givenUp.promise]));
-          if (ended === "timeout") {
-            if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
-            throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
-              details: { id: this.id },
-            });
-          }
-          if (ended.status !== "continued") return (await this.#resultOf(ended, ended.status)) as R;
-          target = this.#followed(ended);
-        } finally {
-          stop();
-        }
+        const ended = await this.#waitFor(target, givenUp?.promise);
+        if (ended === "timeout") return this.#late(wait);
+        if (ended.status !== "continued") return (await this.#resultOf(ended, ended.status)) as R;
+        target = this.#followed(ended);
       }
     } finally {
       givenUp?.cancel();
     }
+  }
+
+  async #waitFor(target: EndTarget, givenUp: Promise<"timeout"> | undefined): Promise<RunEnd | "timeout"> {
+    const { end, stop } = this.#core.waitForEnd(target);
+    try {
+      return await (givenUp === undefined ? end : Promise.race([end, givenUp]));
+    } finally {
+      stop();
+    }
+  }
+
+  #late<O>(wait: ResultWait<O>): O {
+    if (Object.hasOwn(wait, "otherwise")) return wait.otherwise as O;
+    throw new TimeoutError(`Run "${this.id}" has not ended within ${String(wait.timeout)}. It goes on: ask again, or cancel it.`, {
+      details: { id: this.id },
+    });
   }
 
   describe(): Promise<RunInfo> {
@@ -76,11 +82,16 @@ export class RunHandleImpl<R> implements Handle<R> {
   }
 
   async *watch<V>(state: State<V>, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<V> {
-    yield* this.#core.views.watch(this.#target, await this.#workflowId(), state, options);
+    yield* this.#core.views.watch(await this.#chain(), await this.#workflowId(), state, options);
   }
 
   stream<C>(stream: Stream<C>, options?: StreamOptions): StreamReader<C> {
-    return this.#core.views.stream(this.#target, () => this.#workflowId(), stream, options);
+    return this.#core.views.stream(
+      () => this.#chain(),
+      () => this.#workflowId(),
+      stream,
+      options,
+    );
   }
 
   cancel(reason?: string): Promise<void> {
@@ -93,6 +104,10 @@ export class RunHandleImpl<R> implements Handle<R> {
 
   resume(): Promise<void> {
     return this.#core.resume(this.#target, this.id);
+  }
+
+  #chain(): Promise<RunTarget> {
+    return this.#core.reads.chainOf(this.#target, this.id);
   }
 
   #workflowId(): Promise<string> {

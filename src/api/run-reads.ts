@@ -35,6 +35,11 @@ export class RunReads {
     return "runId" in target && target.runId === id ? (await this.find(target, id)).run.workflowId : id;
   }
 
+  /** What a target means now, for whoever looks at it for a while: another run may be started under the same id meanwhile. */
+  async chainOf(target: RunTarget, id: string): Promise<RunTarget> {
+    return "workflowId" in target ? { chainOf: (await this.find(target, id)).run.runId } : target;
+  }
+
   async find(target: RunTarget, id: string): Promise<RunOutcome> {
     const { store, persist, checkOpen } = this.#options;
     checkOpen();

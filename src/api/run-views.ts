@@ -57,7 +57,7 @@ export class RunViews {
     }
   }
 
-  stream<C>(target: RunTarget, id: () => Promise<string>, stream: Stream<C>, options: StreamOptions = {}): StreamReader<C> {
+  stream<C>(target: () => Promise<RunTarget>, id: () => Promise<string>, stream: Stream<C>, options: StreamOptions = {}): StreamReader<C> {
     checkKind(stream, "stream", "stream", "made by stream(…)");
     checkOptions(options, "stream", ["from", "signal"]);
     const { from = 0 } = options;
@@ -97,14 +97,14 @@ export class RunViews {
   }
 
   async *#entries<C>(
-    target: RunTarget,
+    chain: () => Promise<RunTarget>,
     workflowId: () => Promise<string>,
     stream: string,
     from: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<StreamEntry<C>> {
     const { store, watchers, persist, checkOpen } = this.#options;
-    const id = await workflowId();
+    const [target, id] = [await chain(), await workflowId()];
     for (let next = from; signal?.aborted !== true;) {
       checkOpen();
       const changed = watchers.change(signal);
@@ -147,17 +147,19 @@ export class RunViews {
   }
 }
 
-function readableOf<C>(entries: AsyncGenerator<StreamEntry<C>>): ReadableStream<C> {
+/** The chunks of a stream as a Web stream. */
+export function readableOf<C>(entries: AsyncIterable<StreamEntry<C>>): ReadableStream<C> {
+  const iterator: AsyncIterator<StreamEntry<C>, unknown> = entries[Symbol.asyncIterator]();
   return new ReadableStream<C>({
     async pull(controller) {
       for (;;) {
-        const { done, value } = await entries.next();
-        if (done === true) return controller.close();
-        if (value.kind === "chunk") return controller.enqueue(value.value);
+        const next = await iterator.next();
+        if (next.done === true) return controller.close();
+        if (next.value.kind === "chunk") return controller.enqueue(next.value.value);
       }
     },
     async cancel() {
-      await entries.return(undefined);
+      await iterator.return?.();
     },
   });
 }

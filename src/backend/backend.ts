@@ -35,6 +35,23 @@ export interface Backend {
   open(runtime: Runtime): Promise<Store>;
 }
 
+/** What a worker has to know when nobody tells it anything. */
+export interface Pulse {
+  /** Does the lease hold? If it has expired or the worker was declared dead, it must stop and register anew. */
+  readonly isAlive: boolean;
+  /** Does this worker hold any run or task? Also one that it does not know of, because the answer of a claim was lost. */
+  readonly ownsAny: boolean;
+  /** Does anybody else? Then there is something to take over if they die. */
+  readonly othersOwn: boolean;
+  /** The earliest time at which a run that nobody owns was or will be due on the routes asked for, null if there is none. */
+  readonly nextRunDueAt: number | null;
+  readonly nextTaskDueAt: number | null;
+  /** May `recover` find something to do? */
+  readonly hasCasualties: boolean;
+  /** May `expireTasks`? */
+  readonly hasExpired: boolean;
+}
+
 /** An open store. All times that come out of it, or that it compares, are on one clock: its own. */
 export interface Store {
   readonly kind: string;
@@ -58,8 +75,16 @@ export interface Store {
   // workers and their leases
   /** Enters a worker process; it holds its runs and tasks as long as its lease and its liveness lock last. */
   registerWorker(options: { readonly workerId: string; readonly leaseMs: number }): Promise<{ readonly worker: WorkerKey }>;
-  /** Prolongs the lease; false if it has expired or the worker was declared dead: then the worker must stop and register anew. Never waits behind `apply`. */
-  renewLease(options: { readonly worker: WorkerKey; readonly leaseMs: number }): Promise<boolean>;
+  /**
+   * The one question that an idle worker asks: prolongs its lease, unless `leaseMs` is null, and says what there is to do. As few statements as the database
+   * allows, and cheap however many runs sleep. Never waits behind `apply`.
+   */
+  pulse(options: {
+    readonly worker: WorkerKey;
+    readonly leaseMs: number | null;
+    readonly runRoutes: readonly string[];
+    readonly taskRoutes: readonly string[];
+  }): Promise<Pulse>;
   /** Takes leave: gives up all runs and tasks at once, without counting a crash. */
   retireWorker(worker: WorkerKey): Promise<void>;
   /**

@@ -1,4 +1,4 @@
-export type { Backend, Store } from "./backend.js";
+export type { Backend, Pulse, Store } from "./backend.js";
 export { StoreFailure } from "./failures.js";
 export type * from "./operations.js";
 export type * from "./records.js";

@@ -105,7 +105,7 @@ export interface EntryRecord extends NewEntry {
 /** A part of a stream of a chain of runs. */
 export interface NewChunk {
   readonly stream: string;
-  /** Who writes it: the command of a step or activity, or empty for the workflow's own code. */
+  /** Who writes it: a step or activity of one run of the chain, or empty for the workflow's own code. */
   readonly writer: string;
   /** Its place among all that its writer appended to the stream, from 1; one that is there already is dropped. 0 for the workflow's own, which come with a turn. */
   readonly number: number;

@@ -15,7 +15,7 @@ import type { ActivityCommand, ChildCommand, StepCommand } from "./commands.js";
 import { defaultQueue } from "./defaults.js";
 import { parseDuration, type Duration } from "./duration.js";
 import { checkName } from "./names.js";
-import { mergeRetry, planRetry } from "./retry.js";
+import { checkStoredRetry, mergeRetry, planRetry } from "./retry.js";
 import type { RunMachine } from "./run-machine.js";
 
 export function checkStep(method: string, name: unknown, run: unknown, options: StepOptions | undefined): void {
@@ -102,7 +102,7 @@ export function childCommand(
   checkOptions(options, what, childOptions);
   const { timeout, deadline, retry, queue, onParentClose, attributes } = options;
   if (timeout !== undefined) parseDuration(timeout, `the timeout of ${what}`);
-  if (retry !== undefined) planRetry(retry, what);
+  if (retry !== undefined) checkStoredRetry(retry, what);
   if (queue !== undefined) checkKind(queue, "queue", `The option queue of ${what}`, "made by queue(…)");
   if (attributes !== undefined) writeAttributes(attributes, `the attributes of ${what}`);
   checkChoice(deadline, ["inherited", "detached"], `The option deadline of ${what}`);

@@ -22,14 +22,26 @@ export class CommandLog {
     this.#index = 0;
   }
 
-  /** The number that the next command will have. */
+  /** The number that the next command will have, if it is let through: marks of patches are passed over only when it is. */
   nextNumber(): number {
-    this.#passPatches();
-    return this.#count + 1;
+    return this.#count + this.#marks(undefined) + 1;
   }
 
   /** Enters a command; false if the history has something else in its place. */
   enter(command: Command): boolean {
+    this.#pass(this.#marks(undefined));
+    return this.#take(command);
+  }
+
+  /** Enters the mark of a patch, unless the history was written without it. */
+  enterPatch(id: string): boolean {
+    const marks = this.#marks(id);
+    if (this.#recorded !== undefined && this.#recorded[this.#index + marks]?.[0] !== "patch") return false;
+    this.#pass(marks);
+    return this.#take({ kind: "patch", number: this.#count + 1, name: id, dueAt: null });
+  }
+
+  #take(command: Command): boolean {
     if (this.#recorded !== undefined) {
       const recorded = this.#recorded[this.#index];
       if (recorded === undefined || recorded[0] !== command.kind || recorded[1] !== command.name) return false;
@@ -40,11 +52,6 @@ export class CommandLog {
     return true;
   }
 
-  /** Enters the mark of a patch, unless the history was written without it. */
-  enterPatch(id: string): boolean {
-    return this.enter({ kind: "patch", number: this.#count + 1, name: id, dueAt: null });
-  }
-
   /** What the history has next. */
   get recorded(): CommandRecord | undefined {
     return this.#recorded?.[this.#index];
@@ -52,14 +59,19 @@ export class CommandLog {
 
   /** What the history has in this turn that the code did not ask for. */
   unasked(): CommandRecord | undefined {
-    this.#passPatches();
+    this.#pass(this.#marks(undefined));
     return this.recorded;
   }
 
-  #passPatches(): void {
-    while (this.recorded?.[0] === "patch") {
-      this.#index++;
-      this.#count++;
-    }
+  /** How many marks of patches come next, before that of this one. */
+  #marks(id: string | undefined): number {
+    let count = 0;
+    for (let next = this.recorded; next?.[0] === "patch" && next[1] !== id; next = this.#recorded?.[this.#index + count]) count++;
+    return count;
+  }
+
+  #pass(marks: number): void {
+    this.#index += marks;
+    this.#count += marks;
   }
 }

@@ -60,6 +60,17 @@ export function planRetry(policy: RetryPolicy | undefined, what: string): RetryP
   return { attempts, backoffMs, factor, maxBackoffMs: longestMs, when };
 }
 
+/**
+ * Checks a policy that is to be stored with a run, which a function cannot be.
+ * @throws PerdureError `invalid_argument` · `invalid_duration`
+ */
+export function checkStoredRetry(policy: RetryPolicy, what: string): void {
+  if (planRetry(policy, what).when !== undefined)
+    throw invalid(
+      `retry.when of ${what} is a function, which cannot be stored with the run. Give it to the definition of the workflow; both policies count, field by field.`,
+    );
+}
+
 /** One policy over another, field by field: a call's over that of the definition. */
 export function mergeRetry(under: RetryPolicy | undefined, over: RetryPolicy | undefined): RetryPolicy | undefined {
   if (under === undefined || over === undefined) return over ?? under;

@@ -329,9 +329,13 @@ export class RunMachine {
   }
 
   #failed(error: unknown): void {
-    if (this.#compensations === undefined) return this.#settle(true, error);
-    const ctx = new RunContext(this, new Scope(this.#root, true));
-    void compensate(ctx, this.#compensations).then(() => this.#settle(true, error));
+    if (this.#compensations === undefined) this.#settle(true, error);
+    else void this.#undo(this.#compensations, error);
+  }
+
+  async #undo(compensations: readonly Compensation[], error: unknown): Promise<void> {
+    await compensate(new RunContext(this, new Scope(this.#root, true)), compensations);
+    this.#settle(true, error);
   }
 
   #started(number: number): void {
@@ -343,12 +347,9 @@ export class RunMachine {
 
   #answer(name: string, id: string, value: unknown): void {
     this.#asCode(() => {
-      const settled = this.updates?.run(name, value);
-      if (settled === undefined) return this.freeze(unhandled(name, this.seq));
-      settled
-        .then((result) => ({ id, status: "completed", text: this.#options.encode(result, `the answer of update "${name}"`) }) as const)
-        .catch((error: unknown) => ({ id, status: "failed", text: this.#options.encodeError(error) }) as const)
-        .then((answer) => this.#answered(answer));
+      const answer = this.updates?.answer(name, id, value, this.#options);
+      if (answer === undefined) this.freeze(unhandled(name, this.seq));
+      else void answer.then((settled) => this.#answered(settled));
     });
   }
 

@@ -1,3 +1,6 @@
+import type { MachineOptions } from "./machine-options.js";
+import type { UpdateAnswer } from "./turn-result.js";
+
 /** What a workflow answers updates with. */
 export interface UpdateHandler {
   readonly handle: (input: any) => unknown;
@@ -22,16 +25,30 @@ export class UpdateHandlers {
     this.#handlers.get(name)?.validate?.(value);
   }
 
-  /** Begins to answer; undefined if nobody would. */
-  run(name: string, value: unknown): Promise<unknown> | undefined {
+  /** Begins to answer; undefined if nobody would. The handler is called at once: what it does synchronously belongs to this very moment of the turn. */
+  answer(
+    name: string,
+    id: string,
+    value: unknown,
+    codec: Pick<MachineOptions, "encode" | "encodeError">,
+  ): Promise<UpdateAnswer> | undefined {
     const handler = this.#handlers.get(name);
     if (handler === undefined) return undefined;
     this.busy++;
-    // Not `await`: what a synchronous handler does belongs to this very moment of the turn.
-    try {
-      return Promise.resolve(handler.handle(value));
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
+    return answerOf(handler, name, id, value, codec);
+  }
+}
+
+async function answerOf(
+  { handle }: UpdateHandler,
+  name: string,
+  id: string,
+  value: unknown,
+  { encode, encodeError }: Pick<MachineOptions, "encode" | "encodeError">,
+): Promise<UpdateAnswer> {
+  try {
+    return { id, status: "completed", text: encode(await handle(value), `the answer of update "${name}"`) };
+  } catch (error) {
+    return { id, status: "failed", text: encodeError(error) };
   }
 }

@@ -195,7 +195,7 @@ class Fake implements FakeContext {
         `workflowRef(${JSON.stringify(def.name)}) has no code to run: give the fake context an answer, fakeContext({ child: (def, input) => … })`,
       );
     return (await def.run(
-      this as WorkflowContext,
+      this,
       (await parseInput(def.input, input, `The input of child workflow ${JSON.stringify(def.name)}`)) as any,
     )) as R;
   }

@@ -6,3 +6,7 @@ export { backendConformance } from "./conformance/index.js";
 export type { ConformanceOptions, ConformanceTarget } from "./conformance/index.js";
 export { replay, replayAll } from "./replay.js";
 export type { ReplayOptions } from "./replay.js";
+export { testEngine } from "./test-engine.js";
+export type { TestEngine, TestEngineOptions } from "./test-engine.js";
+export { crashEverywhere } from "./crash-everywhere.js";
+export type { CrashReport } from "./crash-everywhere.js";

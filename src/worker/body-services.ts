@@ -1,7 +1,7 @@
 import type { Store } from "../backend/backend.js";
 import type { RunKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
-import type { ActivityCommand } from "../core/commands.js";
+import type { ActivityCommand, BodyCommand } from "../core/commands.js";
 import type { RunFacts } from "../core/machine-options.js";
 import { parseInput } from "../core/schema.js";
 import { PerdureError } from "../errors.js";
@@ -16,6 +16,9 @@ import { StreamWriter, type WriteRight } from "./stream-writer.js";
 import type { Post } from "./post.js";
 import { Transactions } from "./transactions.js";
 
+/** The command whose body is to run in the place of this one's: the same but for its code. */
+export type Substitute = (facts: RunFacts, command: BodyCommand) => BodyCommand;
+
 export interface BodyServicesOptions {
   readonly store: Store;
   readonly runtime: Runtime;
@@ -28,6 +31,7 @@ export interface BodyServicesOptions {
   /** Under which right this process drives a run; waits while it is being claimed anew. */
   readonly rightOf: (runId: string) => Promise<{ readonly key: RunKey; readonly epoch: number } | undefined>;
   readonly persist: <T>(call: () => Promise<T>) => Promise<T>;
+  readonly substitute?: Substitute | undefined;
   readonly onTrouble: (message: string, error: unknown) => void;
 }
 
@@ -36,12 +40,14 @@ export class BodyServices {
   readonly outgoing: Outgoing;
   readonly interceptors: Interceptors;
   readonly transactions: Transactions;
+  readonly substitute: Substitute | undefined;
   readonly #options: BodyServicesOptions;
 
   constructor(options: BodyServicesOptions) {
     this.#options = options;
     this.outgoing = options.outgoing;
     this.interceptors = options.interceptors;
+    this.substitute = options.substitute;
     this.transactions = new Transactions(options);
   }
 
@@ -77,7 +83,7 @@ export class BodyServices {
         `Activity "${call.name}" is to run where the workflow does, and this process has not registered it. Give it to launch there, or leave out \`local\`.`,
       );
     }
-    const input = (await parseInput(definition.input, call.input, `The input of activity "${call.name}"`)) as unknown;
+    const input = await parseInput(definition.input, call.input, `The input of activity "${call.name}"`);
     return interceptors.activity({ ...call, input }, definition.run);
   }
 }

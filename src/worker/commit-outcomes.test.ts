@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { message, workflow } from "perdure";
-import { lostReply, refusal, type Faults } from "../../test/support/faulty-backend.js";
+import { expired, lostReply, refusal, type Faults } from "../../test/support/faulty-backend.js";
 import { gate, openFaulty, sendFrom, turnInto, unhandledDuring } from "../../test/support/faulty-engine.js";
 
 const hello = message<string>("hello");
@@ -227,9 +227,9 @@ describe("an eager start", () => {
     };
     const starting = engine.start(wf, undefined, { id: "1" });
     await time.until(() => applied);
-    faults.renewLease = () => Promise.resolve(false);
+    faults.pulse = () => Promise.resolve(expired);
     await time.advance(3000);
-    delete faults.renewLease;
+    delete faults.pulse;
     held.open();
     const handle = await time.run(starting);
     expect(await time.run(handle.result({ timeout: "1 minute" }))).toBe(1);
@@ -254,9 +254,9 @@ describe("an eager start", () => {
     if (event === "close") {
       await time.run(engine.close({ grace: 0 }));
     } else {
-      faults.renewLease = () => Promise.resolve(false);
+      faults.pulse = () => Promise.resolve(expired);
       await time.advance(3000);
-      delete faults.renewLease;
+      delete faults.pulse;
       hold = false;
       for (const turn of turns) turn();
     }

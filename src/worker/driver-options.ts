@@ -1,3 +1,4 @@
+import type { NextState } from "../backend/operations.js";
 import type { RunMachine } from "../core/run-machine.js";
 import type { DriverHost } from "./driver-host.js";
 import type { EndingRun } from "./run-end.js";
@@ -12,3 +13,6 @@ export interface DriverOptions {
   readonly run: EndingRun;
   readonly parkCount: number;
 }
+
+/** What becomes of a run that does not end. */
+export type Next = Exclude<NextState, { readonly state: "ended" | "continued" }>;

@@ -1,18 +1,19 @@
 import type { NewTask } from "../backend/records.js";
+import type { ChildCommand } from "../core/commands.js";
 import { errandName, errandRoute } from "./routes.js";
 
 /** What a run leaves to be done for it (see errands.ts). */
 export type Errand =
-  /** The run has ended: tell its parent, and close its children. */
-  | { readonly kind: "run_ended" }
+  /** The run has ended: tell its parent, and close its children, unless it is known to have none. */
+  | { readonly kind: "run_ended"; readonly childless?: true }
   /** The run does not want this child any more. */
-  | { readonly kind: "cancel_child"; readonly id: string; readonly runId: string };
+  | { readonly kind: "cancel_child"; readonly id: string; readonly name: string };
 
 /** Of the end of a run there is one, in the place of a command that no run has. */
-export const runEndedErrand = (): NewTask => errandTask(0, { kind: "run_ended" });
+export const runEndedErrand = (mayHaveChildren: boolean): NewTask =>
+  errandTask(0, mayHaveChildren ? { kind: "run_ended" } : { kind: "run_ended", childless: true });
 
-export const cancelChildErrand = (command: number, id: string, runId: string): NewTask =>
-  errandTask(command, { kind: "cancel_child", id, runId });
+export const cancelChildErrand = ({ number, id, name }: ChildCommand): NewTask => errandTask(number, { kind: "cancel_child", id, name });
 
 const errandTask = (command: number, errand: Errand): NewTask => ({
   command,

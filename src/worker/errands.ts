@@ -3,13 +3,16 @@
  * Errands may be done more than once; each of their parts can be.
  */
 import type { Store } from "../backend/backend.js";
-import type { ClaimedTask, InboxItem, RunOutcome, RunRecord } from "../backend/records.js";
+import { noEffects } from "../backend/no-effects.js";
+import type { Effects, StartOperation } from "../backend/operations.js";
+import type { ClaimedTask, InboxItem, RunKey, RunOutcome, RunRecord, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
-import { readEnvelope } from "../core/events.js";
+import { isTerminal, readEnvelope, writeEnvelope } from "../core/events.js";
 import { CancelledError, isPerdureError } from "../errors.js";
 import type { Errand } from "./errand-tasks.js";
 import type { GroupCommit } from "./group-commit.js";
-import type { Outgoing } from "./outgoing.js";
+import { newRunOf } from "./new-run.js";
+import { childRunId, type Outgoing } from "./outgoing.js";
 import { fieldOfEvent, payloadFields } from "./payload-fields.js";
 import { endError } from "./run-end.js";
 import { readRunOptions, type ParentLink } from "./run-options.js";
@@ -20,9 +23,12 @@ export interface ErrandsOptions {
   readonly codec: Codec;
   readonly commits: GroupCommit;
   readonly outgoing: Outgoing;
+  /** The key of this process's lease. */
+  readonly worker: () => WorkerKey;
 }
 
 const childrenPage = 200;
+const historyPage = 1000;
 
 export class Errands {
   readonly #options: ErrandsOptions;
@@ -35,21 +41,80 @@ export class Errands {
     const errand = JSON.parse(task.options) as Errand;
     switch (errand.kind) {
       case "run_ended":
-        return this.#runEnded(task);
+        return this.#runEnded(task, errand.childless !== true);
       case "cancel_child":
-        return this.#cancelChild(errand.id, errand.runId, "The workflow that started it does not need it any more.");
+        return this.#withdrawChild(task, errand.id, errand.name);
       default:
         errand satisfies never;
     }
   }
 
-  async #runEnded({ runId }: ClaimedTask): Promise<void> {
+  async #runEnded({ runId }: ClaimedTask, mayHaveChildren: boolean): Promise<void> {
     const [found] = await this.#options.store.findRuns([{ runId }]);
     if (found === null || found === undefined) return;
     const { parent } = readRunOptions(found.run.options);
     // A chain tells its parent when its last run has ended.
     if (parent !== undefined && found.run.status !== "continued") await this.#tellParent(parent, found);
+    if (!mayHaveChildren) return;
+    // Before the others are looked for, so that none is started in between.
+    for (const { number, name } of await this.#unstarted(found.run.key)) await this.#preempt(found.run, number, name);
     await this.#closeChildren(runId);
+  }
+
+  /** The children of which the run did not record that they are stored. A start may still be under way, from a process that does not know yet. */
+  async #unstarted(key: RunKey): Promise<readonly { readonly number: number; readonly name: string }[]> {
+    const unstarted = new Map<number, { readonly number: number; readonly name: string }>();
+    let count = 0;
+    for (let fromSeq = 1, more = true; more; fromSeq += historyPage) {
+      const lines = await this.#options.store.loadHistory({ key, fromSeq, limit: historyPage });
+      for (const { event } of lines) {
+        const envelope = readEnvelope(event);
+        if ("command" in envelope) unstarted.delete(envelope.command);
+        if (isTerminal(envelope)) continue;
+        for (const [kind, name] of envelope.commands) {
+          count++;
+          if (kind === "child") unstarted.set(count, { number: count, name });
+        }
+      }
+      more = lines.length === historyPage;
+    }
+    return [...unstarted.values()];
+  }
+
+  /** Takes the place of a child that is not there, ended, so that a start which is still under way finds it. False: it is there after all. */
+  async #preempt(parent: { readonly workflowId: string; readonly runId: string }, command: number, name: string): Promise<boolean> {
+    const { store, commits, codec, worker } = this.#options;
+    const runId = childRunId(parent, command);
+    const link: ParentLink = { id: parent.workflowId, runId: parent.runId, command, onClose: "cancel" };
+    const run = newRunOf({
+      definition: { name },
+      workflowId: runId,
+      runId,
+      visibleText: null,
+      deadlineAt: null,
+      options: { parent: link },
+    });
+    const error = codec.encodeError(new CancelledError("The workflow that was starting it did not need it any more."));
+    const payload = await codec.seal(error, { workflowId: runId, field: payloadFields.error });
+    const event = writeEnvelope({ kind: "run_cancelled" });
+    const effects: Effects = {
+      ...noEffects,
+      events: [{ seq: 1, at: store.now(), event, payload }],
+      inboxSeen: 0,
+      next: { state: "ended", status: "cancelled" },
+    };
+    const { status } = await commits.submit<StartOperation>({
+      type: "start",
+      run,
+      input: "",
+      messages: [],
+      dueAt: null,
+      reuse: "never",
+      terminates: null,
+      attributes: [],
+      eager: { worker: worker(), effects },
+    });
+    return status === "started";
   }
 
   async #tellParent(parent: ParentLink, { run, last }: RunOutcome): Promise<void> {
@@ -92,6 +157,13 @@ export class Errands {
     const { commits, codec } = this.#options;
     const termination = await terminationOf(codec, workflowId, "The workflow that started it has ended.");
     await commits.submit({ type: "terminate", target: { chainOf: runId }, termination });
+  }
+
+  async #withdrawChild(parent: ClaimedTask, id: string, name: string): Promise<void> {
+    const runId = childRunId(parent, parent.command);
+    const [child] = await this.#options.store.findRuns([{ runId }]);
+    if (child === null && (await this.#preempt(parent, parent.command, name))) return;
+    await this.#cancelChild(id, runId, "The workflow that started it does not need it any more.");
   }
 
   async #cancelChild(id: string, runId: string, reason: string): Promise<void> {

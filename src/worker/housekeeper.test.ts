@@ -1,26 +1,45 @@
 import { expect, it } from "vitest";
 import { virtualTime } from "../../test/support/virtual-time.js";
 import type { Store } from "../backend/backend.js";
+import type { Pulse } from "../backend/backend.js";
 import { Housekeeper } from "./housekeeper.js";
 
+const quietPulse: Pulse = {
+  isAlive: true,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};
+
 /** A housekeeper whose store and worker hold what `world` says. */
-function open(world: { runs: number[]; tasks: number[]; known: Set<number>; running: Set<number> }) {
+function open(world: { runs: number[]; tasks: number[]; known: Set<number>; running: Set<number>; driven?: number[] }) {
   const time = virtualTime();
   const released: { readonly runs: readonly number[]; readonly tasks: readonly number[] }[] = [];
   const withdrawn: number[] = [];
+  const lost: number[] = [];
   const mail: [number, number][] = [];
   let dead = 0;
+  let asked = 0;
+  let expiries = 0;
   const store = {
-    inspectOwned: () =>
-      Promise.resolve({
+    inspectOwned: () => {
+      asked++;
+      return Promise.resolve({
         runs: world.runs.map((key) => ({ key, inboxCount: key * 10, inboxSeen: 0 })),
         tasks: world.tasks.map((key) => ({ key, cancelRequested: false })),
-      }),
+      });
+    },
     release: ({ runs, tasks }: { runs: number[]; tasks: number[] }) => {
       released.push({ runs, tasks });
       return Promise.resolve();
     },
-    expireTasks: () => Promise.resolve(0),
+    expireTasks: () => {
+      expiries++;
+      return Promise.resolve(0);
+    },
     recover: () => Promise.resolve({ workers: dead, runs: dead, tasks: 0 }),
   } as unknown as Store;
   let work = 0;
@@ -29,9 +48,10 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     store,
     runtime: time.runtime(),
     logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    recoverMs: 400,
     worker: () => 1,
     knowsRun: (key) => world.known.has(key),
+    drivenRuns: () => world.driven ?? [],
+    onLost: (key) => lost.push(key),
     runningTasks: () => world.running,
     onMail: (key, count) => mail.push([key, count]),
     onCancelled: () => undefined,
@@ -39,31 +59,50 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     onWork: () => work++,
     onTrouble: quiet,
   });
-  housekeeper.start();
-  return { time, housekeeper, released, withdrawn, mail, kill: (count: number) => (dead = count), works: () => work };
+  /** The beats of a worker whose store says this. */
+  const pulse = async (seconds: number, told: Partial<Pulse> = {}): Promise<void> => {
+    for (let beat = 0; beat < seconds; beat++) {
+      await time.advance(1000);
+      housekeeper.onPulse({ ...quietPulse, ownsAny: world.runs.length + world.tasks.length > 0, ...told });
+      await time.settle();
+    }
+  };
+  return {
+    time,
+    housekeeper,
+    pulse,
+    released,
+    withdrawn,
+    lost,
+    mail,
+    kill: (count: number) => (dead = count),
+    works: () => work,
+    asked: () => asked,
+    expiries: () => expiries,
+  };
 }
 
 it("gives back what the store says it owns and nobody here knows of, once that has been so twice in a row", async () => {
   const world = { runs: [1, 2], tasks: [7, 8], known: new Set([1]), running: new Set([7]) };
-  const { time, released } = open(world);
-  await time.advance(1100);
+  const { pulse, released } = open(world);
+  await pulse(1);
   expect(released).toEqual([]);
-  await time.advance(1100);
+  await pulse(1);
   expect(released).toEqual([{ runs: [2], tasks: [8] }]);
 });
 
 it("leaves alone a claim whose answer is merely on its way", async () => {
   const world = { runs: [1], tasks: [], known: new Set<number>(), running: new Set<number>() };
-  const { time, released } = open(world);
-  await time.advance(1100);
+  const { pulse, released } = open(world);
+  await pulse(1);
   world.known.add(1);
-  await time.advance(5000);
+  await pulse(5);
   expect(released).toEqual([]);
 });
 
 it("aborts the bodies of tasks that were withdrawn", async () => {
-  const { time, withdrawn } = open({ runs: [], tasks: [7], known: new Set(), running: new Set([7, 9]) });
-  await time.advance(1100);
+  const { pulse, withdrawn } = open({ runs: [], tasks: [7], known: new Set(), running: new Set([7, 9]) });
+  await pulse(1);
   expect(withdrawn).toEqual([9]);
 });
 
@@ -81,22 +120,43 @@ it("looks at once when it is hinted at, and no more than ten times a second", as
 });
 
 it("tells of mail whose hint was lost", async () => {
-  const { time, mail } = open({ runs: [3], tasks: [], known: new Set([3]), running: new Set() });
-  await time.advance(1100);
+  const { pulse, mail } = open({ runs: [3], tasks: [], known: new Set([3]), running: new Set() });
+  await pulse(1);
   expect(mail).toEqual([[3, 30]]);
 });
 
 it("has work looked for after a peer's death, and does nothing any more once it is stopped", async () => {
-  const { time, housekeeper, kill, works } = open({ runs: [], tasks: [], known: new Set(), running: new Set() });
-  await time.advance(2000);
+  const { housekeeper, pulse, kill, works } = open({ runs: [], tasks: [], known: new Set(), running: new Set() });
+  kill(1);
+  await pulse(2);
   expect(works()).toBe(0);
-  kill(1);
-  await time.advance(450);
-  kill(0);
-  expect(works()).toBeGreaterThan(0);
-  const before = works();
+  await pulse(1, { hasCasualties: true });
+  expect(works()).toBe(1);
   housekeeper.stop();
-  kill(1);
-  await time.advance(5000);
-  expect(works()).toBe(before);
+  await pulse(5, { hasCasualties: true });
+  expect(works()).toBe(1);
+});
+
+it("asks the store nothing while the worker holds nothing", async () => {
+  const { pulse, asked } = open({ runs: [], tasks: [], known: new Set(), running: new Set() });
+  await pulse(10);
+  expect(asked()).toBe(0);
+  // One that it does not know of, because an answer was lost.
+  await pulse(1, { ownsAny: true });
+  expect(asked()).toBe(1);
+});
+
+it("tells runs of tasks that are overdue, one call at a time", async () => {
+  const { pulse, expiries } = open({ runs: [], tasks: [], known: new Set(), running: new Set() });
+  await pulse(1, { hasExpired: true });
+  expect(expiries()).toBe(1);
+});
+
+it("says which driven runs the store gives to nobody here, once that has been so twice in a row", async () => {
+  const world = { runs: [1], tasks: [], known: new Set([1, 2]), running: new Set<number>(), driven: [1, 2] };
+  const { pulse, lost } = open(world);
+  await pulse(1);
+  expect(lost).toEqual([]);
+  await pulse(1);
+  expect(lost).toEqual([2]);
 });

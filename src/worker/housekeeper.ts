@@ -1,4 +1,4 @@
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import type { RunKey, TaskKey, WorkerKey } from "../backend/records.js";
 import type { Logger } from "../api/context-types.js";
 import type { Runtime, TimerHandle } from "../platform/runtime.js";
@@ -7,10 +7,12 @@ export interface HousekeeperOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** How often dead workers are looked for, in ms. */
-  readonly recoverMs: number;
   readonly worker: () => WorkerKey | undefined;
   readonly knowsRun: (key: RunKey) => boolean;
+  /** Those that are driven here. */
+  readonly drivenRuns: () => Iterable<RunKey>;
+  /** A run that is driven here is not this worker's any more: it was ended by force, or somebody has taken it. */
+  readonly onLost: (key: RunKey) => void;
   readonly runningTasks: () => Iterable<TaskKey>;
   /** The inbox of a run of this worker holds this much. */
   readonly onMail: (key: RunKey, inboxCount: number) => void;
@@ -23,7 +25,8 @@ export interface HousekeeperOptions {
   readonly onTrouble: (message: string, error: unknown) => void;
 }
 
-const inspectMs = 1000;
+/** Between two looks that tell strays from claims whose answers are on their way. */
+const tidyMs = 1000;
 /** A hint may mean mail for a run that is driven here: looked for at once, but not for every hint of a busy store. */
 const hintedInspectMs = 100;
 
@@ -36,9 +39,14 @@ interface Owned {
 /** What a worker does now and then beside its work: looks for dead peers, and for what hints and lost answers left behind. */
 export class Housekeeper {
   readonly #options: HousekeeperOptions;
-  readonly #timers = new Map<string, TimerHandle>();
+  #hintTimer: TimerHandle | undefined;
+  /** Runs that were driven here, and not owned, when it was last looked. */
+  #missing: ReadonlySet<RunKey> = new Set();
   #strays: { readonly runs: ReadonlySet<RunKey>; readonly tasks: ReadonlySet<TaskKey> } = { runs: new Set(), tasks: new Set() };
   #inspectedAtMs = -Infinity;
+  #tidiedAtMs = -Infinity;
+  /** What a pulse has asked for and is under way. */
+  readonly #busy = new Set<string>();
   #hinted = false;
   #stopped = false;
 
@@ -46,10 +54,12 @@ export class Housekeeper {
     this.#options = options;
   }
 
-  start(): void {
-    this.#every("recover", this.#options.recoverMs, () => this.#recover());
-    this.#every("inspect", inspectMs, () => this.#tidy());
-    this.#every("expire", inspectMs, () => this.#expire());
+  /** Does what the store says there is to do. */
+  onPulse({ hasCasualties, hasExpired, ownsAny }: Pulse): void {
+    if (hasCasualties) this.#once("recover", () => this.#recover());
+    if (hasExpired) this.#once("expire", () => this.#expire());
+    const sinceMs = this.#options.runtime.monotonicMs() - this.#tidiedAtMs;
+    if ((ownsAny || this.#holdsAny()) && sinceMs >= tidyMs) this.#once("tidy", () => this.#tidy());
   }
 
   /** Something has changed in the store. */
@@ -62,12 +72,20 @@ export class Housekeeper {
       this.#hinted = false;
       void this.#quietly(async () => void (await this.#inspect()));
     };
-    this.#timers.set("hint", runtime.setTimer(look, Math.max(0, waitMs)));
+    this.#hintTimer = runtime.setTimer(look, Math.max(0, waitMs));
+  }
+
+  /** Looks at once for what it else finds at its next round; strays excepted, which two rounds must find. */
+  look(): Promise<void> {
+    return this.#quietly(async () => {
+      await this.#expire();
+      await this.#inspect();
+    });
   }
 
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#timers.values()) timer.cancel();
+    this.#hintTimer?.cancel();
   }
 
   /** Takes over from the dead, if there are any. Never rejects. */
@@ -109,9 +127,16 @@ export class Housekeeper {
 
   /** The same, and gives back what was claimed by a call whose answer was lost. */
   async #tidy(): Promise<void> {
-    const { store, knowsRun, runningTasks } = this.#options;
+    const { store, runtime, knowsRun, runningTasks, drivenRuns, onLost } = this.#options;
+    const driven = [...drivenRuns()];
+    this.#tidiedAtMs = runtime.monotonicMs();
     const owned = await this.#inspect();
     if (owned === undefined) return;
+    const held = new Set(owned.runs);
+    const missing = driven.filter((key) => !held.has(key));
+    // Twice in a row: one that was just given up is about to be forgotten anyhow.
+    for (const key of missing) if (this.#missing.has(key)) onLost(key);
+    this.#missing = new Set(missing);
     const running = new Set(runningTasks());
     const strayRuns = owned.runs.filter((key) => !knowsRun(key));
     const strayTasks = owned.tasks.filter((key) => !running.has(key));
@@ -124,20 +149,18 @@ export class Housekeeper {
     if (lost.runs.length + lost.tasks.length > 0) await store.release({ worker: owned.worker, ...lost });
   }
 
-  #every(name: string, intervalMs: number, work: () => Promise<void>): void {
-    const { runtime } = this.#options;
-    const next = (): void => {
-      if (!this.#stopped)
-        this.#timers.set(
-          name,
-          runtime.setTimer(() => void run(), intervalMs * (0.9 + runtime.random() * 0.2)),
-        );
-    };
-    const run = async (): Promise<void> => {
-      await this.#quietly(work);
-      next();
-    };
-    next();
+  #holdsAny(): boolean {
+    const { drivenRuns, runningTasks } = this.#options;
+    for (const _ of drivenRuns()) return true;
+    for (const _ of runningTasks()) return true;
+    return false;
+  }
+
+  /** Unless it is under way already. */
+  #once(name: string, work: () => Promise<void>): void {
+    if (this.#stopped || this.#busy.has(name)) return;
+    this.#busy.add(name);
+    void this.#quietly(work).then(() => this.#busy.delete(name));
   }
 
   async #quietly(work: () => Promise<void>): Promise<void> {

@@ -71,7 +71,7 @@ export function around<Call, Result>(
   const at = (index: number): Promise<Result> => {
     const hook = hooks[index];
     // Not before it is asked for, and what it throws at once is a rejection like any other.
-    return hook === undefined ? new Promise<Result>((resolve) => void resolve(innermost() as Result)) : hook(call, () => at(index + 1));
+    return hook === undefined ? new Promise<Result>((resolve) => resolve(innermost() as Result)) : hook(call, () => at(index + 1));
   };
   return at(0);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { message, workflow } from "perdure";
-import type { Faults } from "../../test/support/faulty-backend.js";
+import { expired, type Faults } from "../../test/support/faulty-backend.js";
 import { gate, openFaulty, sendFrom, turnInto } from "../../test/support/faulty-engine.js";
 
 const hello = message<string>("hello");
@@ -20,9 +20,9 @@ describe("bodies in flight", () => {
     const faults: Faults = {};
     const { time, engine } = await openFaulty({ workflows: [wf], faults });
     const handle = await engine.start(wf, undefined, { id: "1" });
-    faults.renewLease = () => Promise.resolve(false);
+    faults.pulse = () => Promise.resolve(expired);
     await time.advance(3000);
-    delete faults.renewLease;
+    delete faults.pulse;
     expect(aborted).toEqual(["lease_lost"]);
     await time.until(() => ran === 2);
     gates[0]?.open("of the earlier claim");
@@ -91,10 +91,10 @@ describe("bodies in flight", () => {
     };
     quick.open();
     await time.until(() => rewinding);
-    faults.renewLease = () => Promise.resolve(false);
+    faults.pulse = () => Promise.resolve(expired);
     await time.advance(3000);
     expect(reasons).toEqual(["lease_lost"]);
-    delete faults.renewLease;
+    delete faults.pulse;
     held.open();
   });
 
@@ -187,9 +187,9 @@ describe("what was claimed under a lease that was lost meanwhile", () => {
     }
     await time.advance(1500);
     const before = new Set(state.workers.keys());
-    faults.renewLease = () => Promise.resolve(false);
+    faults.pulse = () => Promise.resolve(expired);
     await time.until(() => [...state.workers.keys()].some((key) => !before.has(key)));
-    delete faults.renewLease;
+    delete faults.pulse;
     held.open();
     await time.until(() => answered);
     await time.settle();

@@ -1,35 +1,49 @@
 import { describe, expect, it } from "vitest";
 import { virtualTime } from "../../test/support/virtual-time.js";
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import { StoreFailure } from "../backend/failures.js";
 import type { Runtime } from "../platform/runtime.js";
 import { Lease } from "./lease.js";
 
 const leaseMs = 10_000;
+const quiet: Pulse = {
+  isAlive: true,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};
 
 /** A lease over a store that grants what `grants` says. */
-function open(grants: { renew: () => Promise<boolean>; now?: () => number }) {
+function open(grants: { renew: () => Promise<boolean>; now?: () => number; leaseMs?: number; world?: { readonly othersOwn: boolean } }) {
   const time = virtualTime();
   const own = time.runtime();
   const runtime: Runtime = { ...own, now: grants.now ?? (() => own.now()) };
   const said: string[] = [];
+  const pulses: Pulse[] = [];
   let registered = 0;
   const store = {
     registerWorker: () => Promise.resolve({ worker: ++registered }),
-    renewLease: () => {
-      said.push("renew");
-      return grants.renew();
+    pulse: async ({ leaseMs: asked }: { readonly leaseMs: number | null }) => {
+      if (asked !== null) said.push("renew");
+      return { ...quiet, ...grants.world, isAlive: asked === null || (await grants.renew()) };
     },
   } as unknown as Store;
   const lease = new Lease({
     store,
     runtime,
-    leaseMs,
+    leaseMs: grants.leaseMs ?? leaseMs,
+    pulseMs: 1000,
+    runRoutes: ["run"],
+    taskRoutes: ["task"],
+    onPulse: (pulse) => pulses.push(pulse),
     onLost: () => said.push("lost"),
     onRenewed: (worker) => said.push(`new ${worker}`),
     onTrouble: () => said.push("trouble"),
   });
-  return { time, lease, said };
+  return { time, lease, said, pulses };
 }
 
 describe("a lease", () => {
@@ -37,7 +51,7 @@ describe("a lease", () => {
     const { time, lease, said } = open({ renew: () => Promise.resolve(true) });
     expect(await lease.start()).toBe(1);
     await time.advance(6 * leaseMs);
-    expect(said.length).toBeGreaterThanOrEqual(18);
+    expect(said.length).toBeGreaterThanOrEqual(12);
     expect(new Set(said)).toEqual(new Set(["renew"]));
     expect([lease.worker, lease.holds()]).toEqual([1, true]);
   });
@@ -45,10 +59,8 @@ describe("a lease", () => {
   it("that the store refuses is lost, and another is taken under a new key", async () => {
     const { time, lease, said } = open({ renew: () => Promise.resolve(false) });
     await lease.start();
-    await time.advance(leaseMs / 4 + 1);
-    expect(said).toEqual(["renew", "lost"]);
-    expect([lease.worker, lease.holds()]).toEqual([undefined, false]);
-    await time.advance(leaseMs / 10);
+    await time.advance(0.45 * leaseMs);
+    expect(said.slice(0, 2)).toEqual(["renew", "lost"]);
     expect(said).toEqual(["renew", "lost", "new 2"]);
     expect(lease.worker).toBe(2);
   });
@@ -92,5 +104,44 @@ describe("a lease", () => {
     await time.advance(1);
     expect(said).toEqual(["lost"]);
     lease.stop();
+  });
+
+  it("asks about once a second what there is to do, and renews with every few of these questions only", async () => {
+    const { time, lease, said, pulses } = open({ renew: () => Promise.resolve(true) });
+    await lease.start();
+    await time.advance(60_000);
+    expect(pulses.length).toBeGreaterThanOrEqual(57);
+    expect(pulses.length).toBeLessThanOrEqual(63);
+    expect(said.length).toBeGreaterThanOrEqual(12);
+    expect(said.length).toBeLessThanOrEqual(20);
+    lease.stop();
+    await time.advance(60_000);
+    expect(pulses.length).toBeLessThanOrEqual(63);
+  });
+
+  it("is asked about more often while others hold what would have to be taken over", async () => {
+    const world = { othersOwn: true };
+    const { time, lease, pulses } = open({ renew: () => Promise.resolve(true), world });
+    await lease.start();
+    await time.advance(10_000);
+    expect(pulses.length).toBeGreaterThan(25);
+    world.othersOwn = false;
+    await time.advance(1000);
+    const before = pulses.length;
+    await time.advance(10_000);
+    expect(pulses.length - before).toBeLessThanOrEqual(11);
+  });
+
+  it("that is short is asked about more often, so that one failure does not end it", async () => {
+    let calls = 0;
+    const failure = new StoreFailure("backend_unavailable", "away", { outcome: "none", transient: true });
+    const { time, lease, said } = open({
+      leaseMs: 500,
+      renew: () => (++calls % 2 === 0 ? Promise.reject(failure) : Promise.resolve(true)),
+    });
+    await lease.start();
+    await time.advance(10_000);
+    expect(said).toContain("trouble");
+    expect(said).not.toContain("lost");
   });
 });

@@ -1,4 +1,4 @@
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import type { WorkerKey } from "../backend/records.js";
 import type { Runtime, TimerHandle } from "../platform/runtime.js";
 
@@ -6,6 +6,12 @@ export interface LeaseOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly leaseMs: number;
+  /** How often the store is asked what there is to do, in ms; more often if the lease is too short for that. */
+  readonly pulseMs: number;
+  /** What this worker does: whether any of it is due is asked in the same breath. */
+  readonly runRoutes: readonly string[];
+  readonly taskRoutes: readonly string[];
+  readonly onPulse: (pulse: Pulse) => void;
   /** The lease ran out, or the store says so: stop everything. A new one is being taken; `onRenewed` tells when. */
   readonly onLost: () => void;
   readonly onRenewed: (worker: WorkerKey) => void;
@@ -14,16 +20,26 @@ export interface LeaseOptions {
 
 /** The part of a lease in which the worker no longer trusts it. */
 const marginPart = 0.2;
+/** The part after which it is renewed: at one of the next beats, so that there are several before the trust ends. */
+const renewPart = 0.3;
+/** A beat takes no more than this part of a lease. */
+const beatPart = 1 / 6;
+/** So much more often it is asked while others hold something that would have to be taken over. */
+const watchFactor = 3;
+/** By so much a beat may come earlier or later, so that workers do not ask in step. */
+const jitterPart = 0.03;
 
 /**
- * The right of this process to drive runs. It is renewed three times in its length. By whichever of wall and monotonic clock says that more has passed,
- * the worker stops by itself before it runs out; an expired worker never renews, it registers under a new id.
+ * The right of this process to drive runs, and its pulse: a beat about once a second, more often while others have work that would have to be taken over,
+ * asks the store what there is to do, and renews the lease when a third of it has passed. By whichever of wall and monotonic clock says that more has passed, the worker stops by itself before it runs out; an expired worker
+ * never renews, it registers under a new id.
  */
 export class Lease {
   readonly #options: LeaseOptions;
   #worker: WorkerKey | undefined;
   #workerId = "";
   #grantedMs = { wall: 0, monotonic: 0 };
+  #othersOwn = false;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -75,15 +91,17 @@ export class Lease {
   }
 
   #schedule(): void {
-    const { runtime, leaseMs } = this.#options;
+    const { runtime, leaseMs, pulseMs } = this.#options;
     if (this.#stopped) return;
+    const beatMs =
+      Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
-    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(leaseMs / 4, trustedMs)));
+    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)));
   }
 
   async #beat(): Promise<void> {
-    const { store, runtime, leaseMs, onTrouble } = this.#options;
+    const { runtime, leaseMs, onTrouble } = this.#options;
     try {
       if (this.#worker === undefined) {
         const worker = await this.#register();
@@ -91,9 +109,7 @@ export class Lease {
       } else if (!this.holds()) {
         this.#lose();
       } else {
-        const asked = { wall: runtime.now(), monotonic: runtime.monotonicMs() };
-        if (await store.renewLease({ worker: this.#worker, leaseMs })) this.#grantedMs = asked;
-        else this.#lose();
+        await this.#ask(this.#worker);
       }
     } catch (error) {
       onTrouble("The lease could not be renewed; trying again.", error);
@@ -102,6 +118,17 @@ export class Lease {
     if (this.#stopped) return;
     if (this.#worker === undefined) this.#timer = runtime.setTimer(() => void this.#beat(), Math.min(leaseMs / 10, 200));
     else this.#schedule();
+  }
+
+  async #ask(worker: WorkerKey): Promise<void> {
+    const { store, runtime, leaseMs, runRoutes, taskRoutes, onPulse } = this.#options;
+    const renews = this.#passedMs() >= leaseMs * renewPart;
+    const asked = { wall: runtime.now(), monotonic: runtime.monotonicMs() };
+    const pulse = await store.pulse({ worker, leaseMs: renews ? leaseMs : null, runRoutes, taskRoutes });
+    if (!pulse.isAlive) return this.#lose();
+    if (renews) this.#grantedMs = asked;
+    this.#othersOwn = pulse.othersOwn;
+    if (!this.#stopped && this.holds()) onPulse(pulse);
   }
 
   #lose(): void {

@@ -39,23 +39,17 @@ export class Mailbox {
     this.count = Math.max(this.count, count);
   }
 
-  /** Reads what has come, once at a time; `done` is told when there is something new to look at. */
-  fetch(read: (above: number) => Promise<readonly Mail[] | undefined>, done: (error?: unknown) => void): void {
-    if (this.isReading) return;
+  /** Reads what has come, once at a time. False: nothing new to look at, because it is being read already, or the worker closes. */
+  async fetch(read: (above: number) => Promise<readonly Mail[] | undefined>): Promise<boolean> {
+    if (this.isReading) return false;
     this.isReading = true;
     const above = this.seen;
-    read(above).then(
-      (mail) => {
-        this.isReading = false;
-        // Undefined: the worker closes.
-        if (mail === undefined) return;
-        this.add(mail, above);
-        done();
-      },
-      (error: unknown) => {
-        this.isReading = false;
-        done(error);
-      },
-    );
+    try {
+      const mail = await read(above);
+      if (mail !== undefined) this.add(mail, above);
+      return mail !== undefined;
+    } finally {
+      this.isReading = false;
+    }
   }
 }

@@ -15,7 +15,7 @@ import { newRunOf } from "./new-run.js";
 import { payloadFields } from "./payload-fields.js";
 import type { Post } from "./post.js";
 import { notFound, notRunning } from "./refusals.js";
-import type { ParentLink } from "./run-options.js";
+import { deadlineOf, type ParentLink, type RunOptions } from "./run-options.js";
 
 export interface OutgoingOptions {
   readonly post: Post;
@@ -42,22 +42,23 @@ export class Outgoing {
     const inputText = await this.#parsed(code.input, command.input, `The input of child workflow "${command.name}"`);
     const runId = childRunId(facts, number);
     const parent: ParentLink = { id: facts.id, runId: facts.runId, command: number, onClose: options.onParentClose ?? "cancel" };
-    const { when: _, ...retry } = options.retry ?? {};
     const timeout = options.timeout ?? code.options?.timeout;
     const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, `the timeout of child workflow "${command.name}"`);
+    const runOptions: RunOptions = {
+      parent,
+      retry: options.retry,
+      timeoutMs,
+      latestAt: options.deadline === "detached" ? undefined : (facts.deadlineAt ?? undefined),
+      queue: (options.queue ?? code.options?.queue)?.name,
+      headers: command.headers,
+    };
     const run = newRunOf({
       definition: { ...definition, ...code },
       workflowId: id,
       runId,
       visibleText: codec.sync ? inputText : null,
-      deadlineAt: this.#deadlineOf(facts, timeoutMs, options.deadline === "detached"),
-      options: {
-        parent,
-        retry: options.retry === undefined ? undefined : retry,
-        timeoutMs,
-        queue: (options.queue ?? code.options?.queue)?.name,
-        headers: command.headers,
-      },
+      deadlineAt: deadlineOf(runOptions, this.#options.now()),
+      options: runOptions,
     });
     const input = await this.#seal(inputText, id, payloadFields.input);
     const attributes = writeAttributes(options.attributes ?? {}, "the attributes of a child");
@@ -115,11 +116,5 @@ export class Outgoing {
   async #seal(text: string, workflowId: string, field: string): Promise<Payload> {
     const { codec } = this.#options;
     return codec.sync ? text : codec.seal(text, { workflowId, field });
-  }
-
-  #deadlineOf(facts: RunFacts, timeoutMs: number | undefined, isDetached: boolean): number | null {
-    const own = timeoutMs === undefined ? Infinity : this.#options.now() + timeoutMs;
-    const deadline = Math.min(own, isDetached ? Infinity : (facts.deadlineAt ?? Infinity));
-    return deadline === Infinity ? null : deadline;
   }
 }

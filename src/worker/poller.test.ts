@@ -54,4 +54,23 @@ describe("Poller", () => {
     await run(2000);
     expect(polls).toBe(before);
   });
+
+  it("without an interval polls when it is told to, and when something is due", async () => {
+    const { runtime, run } = createWorld();
+    const polledAtMs: number[] = [];
+    const poller = new Poller({
+      runtime,
+      intervalMs: Infinity,
+      poll: () => Promise.resolve(polledAtMs.push(runtime.monotonicMs()) === 1 ? 1000 : null),
+    });
+    poller.start();
+    await run(5000);
+    expect(polledAtMs.map((ms) => ms - polledAtMs[0]!)).toEqual([0, 1000]);
+    poller.wakeIn(500);
+    await run(60_000);
+    expect(polledAtMs).toHaveLength(3);
+    poller.wake();
+    await run(120_000);
+    expect(polledAtMs).toHaveLength(4);
+  });
 });

@@ -2,13 +2,16 @@ import type { Runtime, TimerHandle } from "../platform/runtime.js";
 
 export interface PollerOptions {
   readonly runtime: Runtime;
-  /** The longest time between two polls, in ms; each wait is shortened at random by up to a fifth, so that workers do not poll in step. */
+  /**
+   * The longest time between two polls, in ms; each wait is shortened at random by up to a fifth, so that workers do not poll in step. Infinity for one
+   * that is told whenever it has to look.
+   */
   readonly intervalMs: number;
   /** Looks for work. Answers in how many ms there will be some, null if it does not know; 0 for at once. Must not reject. */
   readonly poll: () => Promise<number | null>;
 }
 
-/** Looks for work when told to, when it is due, and now and then: hints may be lost, polling alone must make progress. */
+/** Looks for work when told to, when it is due, and now and then: hints may be lost, and somebody has to notice. */
 export class Poller {
   readonly #options: PollerOptions;
   #timer: TimerHandle | undefined;
@@ -58,6 +61,7 @@ export class Poller {
     if (this.#stopped) return;
     const { runtime } = this.#options;
     const atMs = runtime.monotonicMs() + Math.max(0, delayMs);
+    // Also for never, which is not before never.
     if (atMs >= this.#wakeAtMs) return;
     this.#timer?.cancel();
     this.#wakeAtMs = atMs;

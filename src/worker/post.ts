@@ -8,7 +8,7 @@ import { isUnknownOutcome } from "./persist.js";
 /** The worker of this process, as far as it can save a round by taking what was just written. */
 export interface LocalWorker {
   readonly worker: WorkerKey;
-  accepts(route: string): boolean;
+  accepts(run: NewRun): boolean;
   startEagerly(start: EagerStart): Promise<Outcome<StartOperation>>;
   reclaim(key: RunKey, epoch: number): Promise<void>;
   onRunsDue(): void;
@@ -64,7 +64,7 @@ export class Post {
       attributes: start.attributes,
       eager,
     });
-    if (start.dueAt === null && worker?.accepts(start.run.route) === true) {
+    if (start.dueAt === null && worker?.accepts(start.run) === true) {
       try {
         return await worker.startEagerly({ ...start, operation });
       } catch (error) {
@@ -103,15 +103,26 @@ export class Post {
     return { status: outcome.status, unknown };
   }
 
-  /** Finishes an activity from outside. False: it does not wait any more. */
-  async finish(task: TaskTarget, kind: "activity_completed" | "activity_failed", payload: Payload): Promise<boolean> {
+  /** Finishes an activity from outside. `unknown`: the store gave no answer at first, so one that is gone may have been finished by this very call. */
+  async finish(
+    task: TaskTarget,
+    kind: "activity_completed" | "activity_failed",
+    payload: Payload,
+  ): Promise<{ readonly finished: boolean; readonly unknown: boolean }> {
     const { commits, worker, persist } = this.#options;
+    let unknown = false;
     let claimFor: SendOperation["claimFor"] = null;
-    const outcome = await persist(() =>
-      commits.submit({ type: "finish_task", task, kind, payload, claimFor: (claimFor = worker?.claimFor() ?? null) }),
-    );
+    const outcome = await persist(async () => {
+      claimFor = worker?.claimFor() ?? null;
+      try {
+        return await commits.submit({ type: "finish_task", task, kind, payload, claimFor });
+      } catch (error) {
+        if (isUnknownOutcome(error)) unknown = true;
+        throw error;
+      }
+    });
     if (outcome.status === "finished") this.#arrived(outcome.runKey, outcome.position, outcome, claimFor);
-    return outcome.status === "finished";
+    return { finished: outcome.status === "finished", unknown };
   }
 
   /** Something came into the inbox of a run that this process claimed in passing, or drives anyhow. */

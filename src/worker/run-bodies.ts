@@ -54,7 +54,8 @@ export class RunBodies {
 
   /** An at-most-once attempt that had begun, and of which nobody knows any more, is not repeated: it fails. */
   #startAgain(command: BodyCommand, { started }: Pending, arrivals: Arrival[]): void {
-    if (command.kind === "step" && command.atMostOnce && started) this.#run(command, () => Promise.reject(unknownOutcome(command.name)));
+    if (command.kind === "step" && command.atMostOnce && started)
+      this.#run(command, () => Promise.reject(unknownOutcome(command.name, lostProcess)));
     else this.start(command, arrivals);
   }
 
@@ -74,13 +75,14 @@ export class RunBodies {
   }
 
   /** Starts a body. One that must not be repeated is announced first, and started when that is recorded. */
-  start(command: BodyCommand, arrivals: Arrival[]): void {
-    const pending = this.#machine.pending.get(command.number);
+  start(asked: BodyCommand, arrivals: Arrival[]): void {
+    const pending = this.#machine.pending.get(asked.number);
     if (pending === undefined) return;
-    if (command.kind === "step" && command.atMostOnce && !pending.started) {
-      arrivals.push({ kind: "started", command: command.number, attempt: pending.attempt });
+    if (asked.kind === "step" && asked.atMostOnce && !pending.started) {
+      arrivals.push({ kind: "started", command: asked.number, attempt: pending.attempt });
       return;
     }
+    const command = this.#host.services.substitute?.(this.#machine.facts, asked) ?? asked;
     // As it is, where nobody wants to be around it: this is done for every step.
     const isPlain = command.kind === "step" && this.#host.services.interceptors.aroundSteps === undefined;
     this.#run(command, isPlain ? command.run : (io) => this.#perform(command, io));
@@ -135,6 +137,8 @@ export class RunBodies {
       attempt,
       idempotencyKey: `${facts.runId}/${number}`,
       timeoutMs: "timeoutMs" in command ? command.timeoutMs : null,
+      // A body that goes on after its time may have its effect yet: that is no failure to try again.
+      failureOf: command.kind === "step" && command.atMostOnce ? (timeout) => unknownOutcome(command.name, tooSlow, timeout) : undefined,
       decidesItself: command.kind === "transaction",
       what: whatIs(command),
       command: number,
@@ -187,7 +191,7 @@ export class RunBodies {
   ask(number: number, reason: Error): void {
     const pending = this.#machine.pending.get(number);
     const body = this.#bodies.get(number);
-    if (body !== undefined) body.abort(pending !== undefined && this.#isWithdrawn(pending) ? reasonOf(pending) : reason);
+    if (body !== undefined) body.ask(pending !== undefined && this.#isWithdrawn(pending) ? reasonOf(pending) : reason);
     // Between two attempts: no need to wait for the next.
     else if (pending !== undefined && this.retryTimes.has(number)) this.retryTimes.add(number, 0);
   }
@@ -214,8 +218,12 @@ function whatIs({ kind, name }: Command): string {
 
 const reasonOf = ({ scope }: Pending): Error => scope.cancelled ?? new CancelledError("The scope that started this operation has ended.");
 
-const unknownOutcome = (name: string): PerdureError =>
+const lostProcess = "its process died, or lost the run";
+const tooSlow = "it took longer than its timeout";
+
+const unknownOutcome = (name: string, why: string, cause?: Error): PerdureError =>
   new PerdureError(
     "outcome_unknown",
-    `An attempt of step "${name}" was begun and never reported: its process died, or lost the run. It may or may not have taken effect, and it may run at most once.`,
+    `An attempt of step "${name}" was begun and never reported: ${why}. It may or may not have taken effect, and it may run at most once.`,
+    cause === undefined ? {} : { cause },
   );

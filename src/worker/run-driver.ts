@@ -20,7 +20,7 @@ import type { TurnResult } from "../core/turn-result.js";
 import { Mailbox } from "./mailbox.js";
 import { chooseEvent, nextTime, type Arrival, type ChosenEvent, type Mail, type Sources } from "./next-event.js";
 import type { Birth } from "./birth.js";
-import type { DriverEnd, DriverOptions } from "./driver-options.js";
+import type { DriverEnd, DriverOptions, Next } from "./driver-options.js";
 import type { DriverHost } from "./driver-host.js";
 import { divergedReason, errorReason, retryParkedAt } from "./parking.js";
 import { RunBodies } from "./run-bodies.js";
@@ -106,7 +106,7 @@ export class RunDriver {
   }
 
   /** Takes up a claimed run whose machine stands after line `claimed.lastSeq` and whose inbox has been read. `final`: its code has ended, and that is not recorded. */
-  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[], final?: FinalState | undefined): void {
+  adopt(claimed: ClaimedRun, lastAt: number, mail: readonly Mail[], final?: FinalState): void {
     this.#final = final;
     this.#key = claimed.key;
     this.#epoch = claimed.epoch;
@@ -140,7 +140,7 @@ export class RunDriver {
   notice(inboxCount: number): void {
     if (inboxCount <= this.#mailbox.count || this.#over) return;
     this.#mailbox.notice(inboxCount);
-    if (!this.#busy) this.#fetchMail();
+    if (!this.#busy) void this.#fetchMail();
   }
 
   /** Lets go of the run without a word to the store: somebody else has it, or will have it. */
@@ -216,7 +216,7 @@ export class RunDriver {
 
   /** Notes a turn as speculation, to be committed. */
   #record(chosen: ChosenEvent, result: TurnResult): void {
-    this.#speculation.record(this.machine.facts, this.#nextSeq, chosen, result, this.machine.pending);
+    this.#speculation.record(this.#nextSeq, chosen, result, this.machine.pending);
     this.#lastAt = chosen.event.at;
   }
 
@@ -229,7 +229,7 @@ export class RunDriver {
     if (this.#speculation.empty && (waits || this.#mailbox.isReading)) {
       this.#busy = false;
       this.#armTimer(this.#nextTime());
-      if (this.#mailbox.isBehind) this.#fetchMail();
+      if (this.#mailbox.isBehind) void this.#fetchMail();
       return;
     }
     this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
@@ -240,11 +240,12 @@ export class RunDriver {
   }
 
   #end(final: FinalState): void {
-    const { codec, store, runtime } = this.#host;
     const { machine } = this;
+    const { codec, store, runtime } = this.#host;
     const end = endOf(final, this.#run, {
       encodeError: (error) => codec.encodeError(error),
       isVisible: codec.sync,
+      isCancelled: machine.cancelRequested,
       nowMs: Math.max(this.#lastAt, store.now()),
       runId: () => runtime.uuid(),
       random: () => runtime.random(),
@@ -254,8 +255,9 @@ export class RunDriver {
       this.#final = final;
       return this.#commit(driving);
     }
-    const leavesErrand = machine.hadChildren || this.#run.options.parent !== undefined;
-    this.#speculation.end = { ...end, seq: this.#nextSeq, at: this.#lastAt, leavesErrand };
+    const { hadChildren } = machine;
+    const leavesErrand = hadChildren || this.#run.options.parent !== undefined;
+    this.#speculation.end = { ...end, seq: this.#nextSeq, at: this.#lastAt, leavesErrand, hadChildren };
     this.#commit(undefined);
   }
 
@@ -336,7 +338,7 @@ export class RunDriver {
       host.onEnded(this, done.storedTerminal);
       if (done.queuesTasks) host.onTasksQueued();
       this.#finish("ended", () => new CancelledError("The run has ended."));
-      if (outcome.continued != null) host.onContinued(outcome.continued);
+      if (outcome.continued) host.onContinued(outcome.continued);
       else if (done.end?.next.state === "continued") host.onRunsDue();
       return;
     }
@@ -349,7 +351,7 @@ export class RunDriver {
       return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
     if (this.#final === undefined) this.#startBodies(done);
     this.#host.schedule(this);
-    if (this.#mailbox.isBehind) this.#fetchMail();
+    if (this.#mailbox.isBehind) void this.#fetchMail();
   }
 
   #startBodies(done: Speculation): void {
@@ -398,10 +400,9 @@ export class RunDriver {
 
   /** Something arrived before the end: throw the speculation away, stand after the last committed line again, and deliver it first. */
   #rewind(): void {
-    const arrivals = [...this.#speculation.arrivals, ...this.#arrivals];
     this.#over = true;
     this.#armTimer(null);
-    void this.#host.reload(this, arrivals, this.#bodies.handOver());
+    void this.#host.reload(this, [...this.#speculation.arrivals, ...this.#arrivals], this.#bodies.handOver());
   }
 
   /** Carries over from the driver of the same run that was rewound: its bodies are in flight still, and what they gave is not recorded yet. */
@@ -452,18 +453,19 @@ export class RunDriver {
   /** A body has given its outcome. */
   arrive(body: Body, arrival: Arrival): void {
     if (!this.#bodies.done(arrival.command, body)) return;
-    if (arrival.kind === "delivered") this.#fetchMail();
+    if (arrival.kind === "delivered") void this.#fetchMail();
     this.#arrivals.push(arrival);
     this.wake();
   }
 
   /** One reading at a time. What has come after it is noticed at the next commit, or when the driver settles down. */
-  #fetchMail(): void {
-    const read = (above: number): Promise<readonly Mail[] | undefined> => this.#host.readMail(this, above);
-    this.#mailbox.fetch(read, (error) => {
-      if (error !== undefined) this.#trouble = { error };
-      this.wake();
-    });
+  async #fetchMail(): Promise<void> {
+    try {
+      if (!(await this.#mailbox.fetch((above) => this.#host.readMail(this, above)))) return;
+    } catch (error) {
+      this.#trouble = { error };
+    }
+    this.wake();
   }
 
   /** A driver whose bodies are in flight also waits for its timers and the next attempts of its steps. */
@@ -493,9 +495,6 @@ export class RunDriver {
     this.#host.onFinished(this, end, this.#idleUntil);
   }
 }
-
-/** What becomes of a run that does not end. */
-type Next = Exclude<TurnOperation["effects"]["next"], { readonly state: "ended" | "continued" }>;
 
 const driving = { state: "driving" } as const;
 const leaseLost = (): PerdureError => new PerdureError("lease_lost", "This worker no longer drives the run; another one goes on with it.");

@@ -1,14 +1,14 @@
 /** How a run ends: decided as data. */
 import type { AnyWorkflow } from "../api/definition-types.js";
 import type { NextState } from "../backend/operations.js";
-import type { EndedStatus, NewRun } from "../backend/records.js";
+import type { NewRun, RunStatus } from "../backend/records.js";
 import type { TerminalEnvelope } from "../core/events.js";
 import { mergeRetry, nextRetry, planRetry } from "../core/retry.js";
 import type { TurnState } from "../core/turn-result.js";
 import { CancelledError, PerdureError, RunFailedError } from "../errors.js";
 import { newRunOf } from "./new-run.js";
 import { payloadFields } from "./payload-fields.js";
-import { readRunOptions, type RunOptions } from "./run-options.js";
+import { deadlineOf, readRunOptions, type RunOptions } from "./run-options.js";
 
 /** The state of a turn after which the code does not go on. */
 export type FinalState = Extract<TurnState, { readonly state: "completed" | "failed" | "cancelled" | "continued" }>;
@@ -44,6 +44,8 @@ export interface EndContext {
   readonly encodeError: (error: unknown) => string;
   /** Are payloads readable where they are stored? */
   readonly isVisible: boolean;
+  /** Was the run asked to stop? Then it is not begun again, whatever it failed of. */
+  readonly isCancelled: boolean;
   readonly nowMs: number;
   readonly runId: () => string;
   readonly random: () => number;
@@ -75,7 +77,7 @@ export function endOf(final: FinalState, run: EndingRun, context: EndContext): R
 function retried(error: unknown, run: EndingRun, context: EndContext): RunEnd | undefined {
   const { definition, options, deadlineAt } = run;
   const policy = mergeRetry(definition.options.retry, options.retry);
-  if (policy === undefined) return undefined;
+  if (policy === undefined || context.isCancelled) return undefined;
   const attempt = options.attempt ?? 1;
   const next = nextRetry(planRetry(policy, `workflow "${definition.name}"`), attempt, error, context.random());
   if (next === "stop" || (deadlineAt !== null && context.nowMs + next.delayMs >= deadlineAt)) return undefined;
@@ -89,7 +91,7 @@ function retried(error: unknown, run: EndingRun, context: EndContext): RunEnd | 
 }
 
 function follower({ definition, workflowId, options }: EndingRun, inputText: string, { isVisible, nowMs, runId }: EndContext): NewRun {
-  const deadlineAt = options.timeoutMs === undefined ? null : nowMs + options.timeoutMs;
+  const deadlineAt = deadlineOf(options, nowMs);
   return newRunOf({ definition, workflowId, runId: runId(), visibleText: isVisible ? inputText : null, deadlineAt, options });
 }
 
@@ -107,7 +109,7 @@ const ended = (
 ): RunEnd => ({ envelope: { kind }, last, next: { state: "ended", status } });
 
 /** What whoever waits for the result of a run is thrown. */
-export function endError(status: Exclude<EndedStatus, "completed" | "continued"> | string, id: string, cause: unknown): Error {
+export function endError(status: RunStatus, id: string, cause: unknown): Error {
   switch (status) {
     case "failed":
       return new RunFailedError(`Run "${id}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, {

@@ -154,14 +154,7 @@ export class RunIntake {
     }
   }
 
-  #drive(
-    driver: RunDriver,
-    run: ClaimedRun,
-    worker: WorkerKey,
-    lastAt: number,
-    mail: readonly Mail[],
-    final?: FinalState | undefined,
-  ): void {
+  #drive(driver: RunDriver, run: ClaimedRun, worker: WorkerKey, lastAt: number, mail: readonly Mail[], final?: FinalState): void {
     if (!this.#options.host.holds(worker)) return this.release(run.key);
     const inherited = this.#reloading.get(run.runId);
     if (inherited !== undefined) {

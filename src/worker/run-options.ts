@@ -18,11 +18,19 @@ export interface RunOptions {
   readonly retry?: Omit<RetryPolicy, "when"> | undefined;
   /** How long each run of the chain may take, in ms. */
   readonly timeoutMs?: number | undefined;
+  /** When every run of the chain must have ended, in ms: the deadline of the parent. */
+  readonly latestAt?: number | undefined;
   readonly queue?: string | undefined;
   /** May only this version drive the run? */
   readonly pinned?: true | undefined;
   /** What interceptors carry along. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** When a run that begins at this time must have ended; null for never. */
+export function deadlineOf({ timeoutMs, latestAt }: RunOptions, beginsMs: number): number | null {
+  const deadline = Math.min(timeoutMs === undefined ? Infinity : beginsMs + timeoutMs, latestAt ?? Infinity);
+  return deadline === Infinity ? null : deadline;
 }
 
 export function writeRunOptions(options: RunOptions): string | null {

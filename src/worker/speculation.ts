@@ -3,12 +3,10 @@ import type { HistoryRecord, NewTask, Payload } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import { hasBody, recordOf, type ActivityCommand, type BodyCommand, type Command } from "../core/commands.js";
 import { envelopeOf, writeEnvelope } from "../core/events.js";
-import type { RunFacts } from "../core/machine-options.js";
 import type { Pending } from "../core/pending.js";
 import type { LogLine, TurnResult, UpdateAnswer } from "../core/turn-result.js";
 import { cancelChildErrand, runEndedErrand } from "./errand-tasks.js";
 import type { Arrival, ChosenEvent } from "./next-event.js";
-import { childRunId } from "./outgoing.js";
 import { payloadFields } from "./payload-fields.js";
 import { routeOf } from "./routes.js";
 import type { RunEnd } from "./run-end.js";
@@ -40,7 +38,7 @@ export class Speculation {
   /** Bodies to start after the commit. */
   readonly bodies: BodyCommand[] = [];
   /** The end of the run, and the number and time of its line. */
-  end: (RunEnd & { readonly seq: number; readonly at: number; readonly leavesErrand: boolean }) | undefined;
+  end: (RunEnd & { readonly seq: number; readonly at: number; readonly leavesErrand: boolean; readonly hadChildren: boolean }) | undefined;
   /** The terminal line as the store has it, its payload sealed. */
   storedTerminal: HistoryRecord | undefined;
   #logs: LogLine[] | undefined;
@@ -81,7 +79,7 @@ export class Speculation {
   }
 
   /** Notes the turn that took `chosen` as line `seq`. `pending`: what the code waits for after it. */
-  record(facts: RunFacts, seq: number, chosen: ChosenEvent, result: TurnResult, pending: ReadonlyMap<number, Pending>): void {
+  record(seq: number, chosen: ChosenEvent, result: TurnResult, pending: ReadonlyMap<number, Pending>): void {
     const { event, payload, position, arrival, retried } = chosen;
     const withdrawn = result.withdrawn.map(({ number }) => number);
     const envelope = envelopeOf(event, result.commands.map(recordOf), withdrawn);
@@ -89,7 +87,7 @@ export class Speculation {
     if (position !== undefined) this.consumed.push(position);
     if (arrival !== undefined) (this.#arrivals ??= []).push(arrival);
     if (result.logs.length > 0) (this.#logs ??= []).push(...result.logs);
-    for (const command of result.withdrawn) this.#withdraw(facts, command);
+    for (const command of result.withdrawn) this.#withdraw(command);
     if (result.cancelled.length > 0) (this.#cancelled ??= []).push(...result.cancelled);
     for (const command of result.commands) if (pending.has(command.number)) this.#enter(command, event.at);
     if (event.kind === "operation_started") this.#begin(pending.get(event.command));
@@ -128,13 +126,13 @@ export class Speculation {
       (this.#tasks ??= []).push({ command, attempt, dueAt: retryAt ?? 0, queuedAt: Math.max(at, retryAt ?? 0), details });
   }
 
-  #withdraw(facts: RunFacts, command: Command): void {
+  #withdraw(command: Command): void {
     // Entered and cancelled since the last commit: nobody else has heard of it.
     const body = this.bodies.findIndex((one) => one.number === command.number);
     if (body >= 0) this.bodies.splice(body, 1);
     // Any other child may be there.
     else if (command.kind === "child" && command.options.onParentClose !== "abandon")
-      (this.#errands ??= []).push(cancelChildErrand(command.number, command.id, childRunId(facts, command.number)));
+      (this.#errands ??= []).push(cancelChildErrand(command));
     this.#tasks = this.#tasks?.filter((one) => one.command.number !== command.number);
     this.#retries?.delete(command.number);
     (this.#withdrawn ??= []).push(command);
@@ -170,7 +168,7 @@ export class Speculation {
     return {
       events: terminal === undefined ? this.events : [...this.events, terminal],
       consumed: this.consumed,
-      tasks: end === undefined ? tasks : end.leavesErrand ? [runEndedErrand()] : none,
+      tasks: end === undefined ? tasks : end.leavesErrand ? [runEndedErrand(end.hadChildren)] : none,
       withdrawnTasks: numbersOf(this.#withdrawn),
       cancelledTasks: numbersOf(this.#cancelled),
       entries,

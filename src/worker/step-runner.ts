@@ -11,6 +11,8 @@ export interface BodyOptions {
   readonly idempotencyKey: string;
   /** How long it may take, in ms; null for no limit. */
   readonly timeoutMs: number | null;
+  /** What it fails with then, if not with the TimeoutError itself. */
+  readonly failureOf?: ((timeout: TimeoutError) => Error) | undefined;
   /** Is its own outcome waited for after its timeout? Default: false. */
   readonly decidesItself?: boolean;
   /** For the message of a timeout: `step "charge"`. */
@@ -38,6 +40,7 @@ export class Body {
   #abortReason: Error | undefined;
   #timer: TimerHandle | undefined;
   #done = false;
+  #revoked = false;
   #streams: StreamWriter | undefined;
 
   constructor(options: BodyOptions) {
@@ -52,8 +55,15 @@ export class Body {
     runBody(() => execute(run, io, (outcome) => this.#finish(outcome)));
   }
 
-  /** Fires the body's AbortSignal. Whoever aborts drops its outcome. */
+  /** Fires the body's AbortSignal, and takes its right to write to streams. Whoever aborts drops its outcome. */
   abort(reason: Error): void {
+    this.#revoked = true;
+    this.#streams?.stop();
+    this.ask(reason);
+  }
+
+  /** Fires the body's AbortSignal; what it makes of that counts. */
+  ask(reason: Error): void {
     this.#timer?.cancel();
     this.#abortReason = reason;
     this.#controller?.abort(reason);
@@ -67,7 +77,11 @@ export class Body {
   }
 
   get streams(): StreamWriter {
-    return (this.#streams ??= this.#options.streamsOf(this.#options.command));
+    if (this.#streams === undefined) {
+      this.#streams = this.#options.streamsOf(this.#options.command);
+      if (this.#done || this.#revoked) this.#streams.stop();
+    }
+    return this.#streams;
   }
 
   #timeOut(timeoutMs: number): void {
@@ -75,15 +89,17 @@ export class Body {
       details: { timeoutMs },
     });
     this.abort(error);
-    if (this.#options.decidesItself !== true) this.#finish({ ok: false, error });
+    if (this.#options.decidesItself !== true) this.#finish({ ok: false, error: this.#options.failureOf?.(error) ?? error });
   }
 
   #finish(outcome: BodyOutcome): void {
     if (this.#done) return;
     this.#done = true;
     this.#timer?.cancel();
-    // What follows is the engine's doing, not the body's.
-    runUnmarked(() => this.#options.onDone(outcome));
+    // What follows is the engine's doing, not the body's. What it wrote is stored, or refused, before it is over.
+    const tell = (): void => runUnmarked(() => this.#options.onDone(outcome));
+    if (this.#streams === undefined) tell();
+    else void this.#streams.close().then(tell);
   }
 }
 

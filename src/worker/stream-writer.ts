@@ -25,6 +25,7 @@ export interface StreamWriterOptions {
 }
 
 interface StreamState {
+  readonly writer: string;
   number: number;
   /** Where what earlier attempts wrote begins, until it was gone on behind, or marked as void. */
   earlierFrom: number | null;
@@ -39,20 +40,22 @@ interface Waiting {
 
 export class StreamWriter {
   readonly #options: StreamWriterOptions;
-  readonly #writer: string;
   readonly #streams = new Map<string, Promise<StreamState>>();
   /** Chunks are put in line in the order of the calls, whatever each has to wait for. */
   #line: Promise<unknown> = Promise.resolve();
-  #waiting: Waiting[] = [];
-  #flushing = false;
+  readonly #waiting: Waiting[] = [];
+  #flushing: Promise<void> | undefined;
+  /** Has the body ended? It may have left something behind that still wants to write. */
+  #closed = false;
+  #stopped = false;
 
   constructor(options: StreamWriterOptions) {
     this.#options = options;
-    this.#writer = String(options.command);
   }
 
   async write(stream: Stream<any>, chunk: unknown): Promise<void> {
     checkKind(stream, "stream", "write", "made by stream(…)");
+    if (this.#closed || this.#stopped) throw lost();
     const { codec, workflowId } = this.#options;
     const { name } = stream;
     const text = codec.encode(chunk, `a chunk of stream "${name}"`);
@@ -77,6 +80,18 @@ export class StreamWriter {
     return state.earlierCount;
   }
 
+  /** Takes nothing more. Resolves when all that was under way is answered: the next attempt must not meet it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#line;
+    await this.#flushing;
+  }
+
+  /** Sends nothing more: a body that lost its right must not write under one that this process is given later. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   #stream(name: string): Promise<StreamState> {
     let state = this.#streams.get(name);
     if (state === undefined) {
@@ -89,23 +104,24 @@ export class StreamWriter {
   }
 
   async #read(stream: string): Promise<StreamState> {
-    const { store, persist } = this.#options;
+    const { store, persist, command } = this.#options;
     const { key } = await this.#right();
-    const { lastNumber, chunks, firstOffset } = await persist(() => store.readStreamTail({ key, stream, writer: this.#writer }));
-    return { number: lastNumber, earlierFrom: firstOffset, earlierCount: chunks };
+    // Of this very run: the stream is its chain's, and another run of it has commands of the same numbers.
+    const writer = `${key}/${command}`;
+    const { lastNumber, chunks, firstOffset } = await persist(() => store.readStreamTail({ key, stream, writer }));
+    return { writer, number: lastNumber, earlierFrom: firstOffset, earlierCount: chunks };
   }
 
   #queue(stream: string, state: StreamState, restartAt: number | null, payload: Payload | null): Promise<void> {
-    const chunk = { stream, writer: this.#writer, number: ++state.number, restartAt, payload };
+    const chunk = { stream, writer: state.writer, number: ++state.number, restartAt, payload };
     return new Promise((resolve, reject) => {
       this.#waiting.push({ chunk, resolve, reject });
-      if (!this.#flushing) void this.#flush();
+      this.#flushing ??= this.#flush();
     });
   }
 
   /** One append at a time, with all that has come meanwhile: the chunks of one writer must not overtake one another. */
   async #flush(): Promise<void> {
-    this.#flushing = true;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, chunksMax);
       try {
@@ -115,7 +131,7 @@ export class StreamWriter {
         for (const { reject } of batch) reject(error);
       }
     }
-    this.#flushing = false;
+    this.#flushing = undefined;
   }
 
   async #append(chunks: readonly NewChunk[]): Promise<void> {
@@ -132,7 +148,7 @@ export class StreamWriter {
 
   async #right(): Promise<WriteRight> {
     const right = await this.#options.right();
-    if (right === undefined) throw lost();
+    if (right === undefined || this.#stopped) throw lost();
     return right;
   }
 }

@@ -11,7 +11,7 @@ import { encodeOutcome, type EncodedOutcome } from "./encode-outcome.js";
 import type { Errands } from "./errands.js";
 import { Heartbeats } from "./heartbeats.js";
 import { payloadFields } from "./payload-fields.js";
-import { errandName } from "./routes.js";
+import { errandName, errandRoute } from "./routes.js";
 import { Body, type BodyIo, type BodyOutcome } from "./step-runner.js";
 import type { StreamWriter } from "./stream-writer.js";
 import { readTaskOptions } from "./task-options.js";
@@ -34,7 +34,11 @@ export interface TaskRunnerOptions {
 interface RunningTask {
   readonly body: Body;
   readonly heartbeats: Heartbeats;
+  readonly isErrand: boolean;
 }
+
+/** How many tasks are claimed at once, at most. */
+const claimMax = 100;
 
 /** Executes queued activities: claims them, runs their bodies, and moves each outcome into the inbox of its run. */
 export class TaskRunner {
@@ -51,16 +55,25 @@ export class TaskRunner {
 
   /** Claims what fits. Answers in how many ms there will be more, as far as it knows. */
   async poll(worker: WorkerKey): Promise<number | null> {
-    const { host, definitions, concurrency } = this.#options;
-    const free = concurrency - this.#running.size;
-    if (free <= 0 || host.draining) return null;
-    const limit = Math.min(free, 100);
-    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, routes: definitions.taskRoutes, limit });
+    const { host, definitions } = this.#options;
+    if (host.draining) return null;
+    // Errands are done also where every slot is taken: an activity may be waiting for the very run that one of them is to tell.
+    const free = this.#free;
+    const routes = free > 0 ? definitions.taskRoutes : [errandRoute];
+    const limit = free > 0 ? Math.min(free, claimMax) : claimMax;
+    const { tasks, nextDueAt } = await host.store.claimTasks({ worker, routes, limit });
     // Lost while the answer was on its way: others have these by now, or will.
     if (!host.holds(worker)) return null;
     for (const task of tasks) this.#run(task);
-    if (tasks.length === limit && concurrency > this.#running.size) return 0;
+    if (tasks.length === limit && (free <= 0 || this.#free > 0)) return 0;
     return nextDueAt === null ? null : Math.max(1, nextDueAt - host.store.now());
+  }
+
+  /** How many more activities may run here. */
+  get #free(): number {
+    let activities = 0;
+    for (const { isErrand } of this.#running.values()) if (!isErrand) activities++;
+    return this.#options.concurrency - activities;
   }
 
   /** Aborts a task's body and forgets it: it was withdrawn, or the lease is lost. */
@@ -73,7 +86,7 @@ export class TaskRunner {
 
   /** Tells a task's body to stop, and goes on waiting for what it makes of it. */
   ask(key: TaskKey): void {
-    this.#running.get(key)?.body.abort(toStop());
+    this.#running.get(key)?.body.ask(toStop());
   }
 
   abortAll(reason: Error): void {
@@ -102,7 +115,7 @@ export class TaskRunner {
       run: (io) => (isErrand ? this.#options.errands.run(task) : this.#execute(task, io, heartbeats)),
       onDone: (outcome) => this.#done(task, body, heartbeats, outcome, isErrand),
     });
-    this.#running.set(task.key, { body, heartbeats });
+    this.#running.set(task.key, { body, heartbeats, isErrand });
     body.start();
     if (task.cancelRequested) this.ask(task.key);
   }

@@ -13,5 +13,5 @@ export async function terminationOf(codec: Codec, workflowId: string, reason: st
   const text = codec.encodeError(error);
   const payload = codec.sync ? text : await codec.seal(text, { workflowId, field: payloadFields.error });
   // Whether it has a parent or children is found out by the errand: reading it here would be too early or too late.
-  return { event: writeEnvelope({ kind: "run_terminated" }), payload, tasks: [runEndedErrand()] };
+  return { event: writeEnvelope({ kind: "run_terminated" }), payload, tasks: [runEndedErrand(true)] };
 }

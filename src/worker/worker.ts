@@ -3,15 +3,15 @@
  * (core, next-event); this room only acts. A worker holds no truth: all of it is in the store, and any other worker can go on from there.
  */
 import type { Logger } from "../api/context-types.js";
-import type { Store } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
 import { PerdureError } from "../errors.js";
 import type { Runtime } from "../platform/runtime.js";
-import { BodyServices } from "./body-services.js";
+import { BodyServices, type Substitute } from "./body-services.js";
 import type { Definitions } from "./definitions.js";
 import type { DriverHost } from "./driver-host.js";
 import { Errands } from "./errands.js";
@@ -43,10 +43,8 @@ export interface WorkerSettings {
   /** How many idle runs are kept in memory, to save a replay. */
   readonly warmRuns: number;
   readonly leaseMs: number;
-  /** The longest time between two looks for work, in ms. */
-  readonly pollMs: number;
-  /** How often dead workers are looked for, in ms. */
-  readonly recoverMs: number;
+  /** The longest time between two questions to the store, in ms: what nobody was told of is found by them. */
+  readonly pulseMs: number;
 }
 
 export interface WorkerOptions {
@@ -61,6 +59,8 @@ export interface WorkerOptions {
   readonly interceptors: Interceptors;
   /** A run of this worker has ended: those who wait for it need not ask the store. */
   readonly onEnded: (facts: RunFacts, terminal: HistoryRecord) => void;
+  /** Puts other code in the place of a body, for tests. */
+  readonly substitute?: Substitute | undefined;
 }
 
 /** An idle run waiting this long for time alone is not kept in memory: a sleeping run costs a row. */
@@ -112,19 +112,23 @@ export class Worker implements DriverHost, LocalWorker {
       persist: (call) => this.#persistOrThrow(call),
       onTrouble: (message, error) => this.onTrouble(message, error),
     });
-    const errands = new Errands({ store, codec, commits, outgoing });
+    const errands = new Errands({ store, codec, commits, outgoing, worker: () => this.worker });
     this.#turns = new TurnLoop(runtime, options.guard);
     this.#warm = new RunCache(settings.warmRuns);
     this.#lease = new Lease({
       store,
       runtime,
       leaseMs: settings.leaseMs,
+      pulseMs: settings.pulseMs,
+      runRoutes: definitions.runRoutes,
+      taskRoutes: definitions.taskRoutes,
+      onPulse: (pulse) => this.#onPulse(pulse),
       onLost: () => this.#loseAll(),
       onRenewed: () => this.#wakeAll(),
       onTrouble: (message, error) => this.onTrouble(message, error),
     });
-    this.#runs = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollRuns()) });
-    this.#tasks = new Poller({ runtime, intervalMs: settings.pollMs, poll: () => this.#quietly(() => this.#pollTasks()) });
+    this.#runs = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollRuns()) });
+    this.#tasks = new Poller({ runtime, intervalMs: Infinity, poll: () => this.#quietly(() => this.#pollTasks()) });
     this.#taskRunner = new TaskRunner({
       host: this,
       definitions,
@@ -156,13 +160,20 @@ export class Worker implements DriverHost, LocalWorker {
       },
       onSettled: () => this.#checkQuiet(),
     });
-    this.#housekeeper = new Housekeeper({
+    this.#housekeeper = this.#createHousekeeper();
+  }
+
+  #createHousekeeper(): Housekeeper {
+    const { store, runtime } = this;
+    const { logger } = this.#options;
+    return new Housekeeper({
       store,
       runtime,
-      logger: options.logger,
-      recoverMs: settings.recoverMs,
+      logger,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
+      drivenRuns: () => this.#drivers.keys(),
+      onLost: (key) => this.drop(key),
       runningTasks: () => this.#taskRunner.running.keys(),
       onMail: (key, inboxCount) => this.notice(key, inboxCount),
       onCancelled: (key) => this.#taskRunner.ask(key),
@@ -193,7 +204,6 @@ export class Worker implements DriverHost, LocalWorker {
     });
     if (this.#routes.length > 0) this.#runs.start();
     this.#tasks.start();
-    this.#housekeeper.start();
   }
 
   /** Stops taking work, lets bodies end for `graceMs`, then gives everything back at once. */
@@ -224,9 +234,15 @@ export class Worker implements DriverHost, LocalWorker {
       .catch((error: unknown) => this.onTrouble("The worker could not take its leave; others take over when its lease ends.", error));
   }
 
-  /** Is there room, and a right, to drive one more run on this route here? */
-  accepts(route: string): boolean {
-    return !this.draining && this.#lease.holds() && this.#routes.includes(route) && this.#free > 0;
+  /** Looks at once for everything that it else looks for now and then: on a clock that stands still, nothing else would. */
+  async look(): Promise<void> {
+    await this.#housekeeper.look();
+    this.#wakeAll();
+  }
+
+  /** Is there room, and a right, to drive this run here from its start on? Not one that is driven: a child whose start is repeated by its parent. */
+  accepts({ route, runId }: NewRun): boolean {
+    return !this.draining && this.#lease.holds() && this.#routes.includes(route) && this.#free > 0 && !this.drives(runId);
   }
 
   claimFor(): ClaimFor | null {
@@ -281,6 +297,11 @@ export class Worker implements DriverHost, LocalWorker {
   /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
   takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
     void this.#intake.take([claimed], worker);
+  }
+
+  /** Lets go of a run that is somebody else's, or nobody's any more: its bodies are told, and nothing is written. */
+  drop(key: RunKey): void {
+    this.#drivers.get(key)?.drop(new PerdureError("lease_lost", "The run was ended by force, or another worker goes on with it."));
   }
 
   /** Mail has come for a run of this worker. */
@@ -420,6 +441,13 @@ export class Worker implements DriverHost, LocalWorker {
   }
 
   // Housekeeping. ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Hints may be lost: what the store says is due is looked for, however that came about. */
+  #onPulse(pulse: Pulse): void {
+    if (pulse.nextRunDueAt !== null) this.#runs.wakeIn(pulse.nextRunDueAt - this.store.now());
+    if (pulse.nextTaskDueAt !== null) this.#tasks.wakeIn(pulse.nextTaskDueAt - this.store.now());
+    this.#housekeeper.onPulse(pulse);
+  }
 
   #wakeAll(): void {
     this.#runs.wake();

@@ -1,4 +1,5 @@
 /** Any store against the memory store as its model: random steps on both, and after each the answers and everything readable must be the same. */
+import { renew } from "../../src/testing/conformance/renew.js";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isOpen, type ClaimedRun, type ClaimedTask, type Store } from "perdure/backend";
@@ -209,7 +210,7 @@ async function takeStep(world: World, side: Side, step: StepPlan, mark: string):
       return [{ status: "retired" }];
     case "crash": {
       const claimed = await claimRuns(side, step.worker, runRoutes, step.suspects);
-      assert.ok(await store.renewLease({ worker: workerOf(side, step.worker), leaseMs: 1 }));
+      assert.ok(await renew(store, workerOf(side, step.worker), 1));
       await letPass(world, store);
       await replaceWorker(side, step.worker);
       return [...claimed, ...(step.isNoticed ? [{ status: "recovered", ...(await store.recover(null)) }] : [])];

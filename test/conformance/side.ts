@@ -97,7 +97,7 @@ function hold(side: Side, run: number, held: HeldRun): void {
 
 // Answers in shared terms: without keys and epochs, which a store may choose, and without the times of its clock.
 
-export const runLabel = (side: Side, key: number): string => side.runOfKey.get(key) ?? `unknown run ${key}`;
+export const runLabel = (side: Side, key: number): string => side.runOfKey.get(key) ?? "unknown run";
 const workerLabel = (side: Side, key: WorkerKey | null): string | null =>
   key === null ? null : (side.slotOfWorker.get(key) ?? "unknown worker");
 

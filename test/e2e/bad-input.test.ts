@@ -95,6 +95,7 @@ onEveryBackend("start refuses", (lab) => {
     ],
     "a negative delay": [(engine) => engine.start(wf, 1, { delay: -5 }), /^invalid_duration: .*negative/],
     "a delay until no time": [(engine) => engine.start(wf, 1, { delay: new Date(Number.NaN) }), /^invalid_argument: .*Date/],
+    "a retry policy with a function": [(engine) => engine.start(wf, 1, { retry: { when: () => true } }), /^invalid_argument: .*definition/],
     "a message without envelope": [(engine) => engine.start(wf, 1, { send: [loose(go)] }), /^invalid_argument: .*message\.of/],
     "an input that its schema refuses": [(engine) => engine.start(strict, loose({ n: "x" })), /^invalid_input: .*n: /],
     "a function": [(engine) => engine.start(wf, { a: [{ f: () => 1 }] }), /^unserializable: .*a\[0\]\.f/],
@@ -197,6 +198,15 @@ onEveryBackend("ctx refuses, in the code that asked, which goes on:", (lab) => {
     "an activity timeout that is no duration": [
       (ctx) => ctx.activity(activityRef<typeof act>("act"), 1, { timeout: Number.NaN }),
       /^invalid_duration: /,
+    ],
+    "a child whose retry policy has a function": [
+      (ctx) =>
+        ctx.child(
+          workflow("c", () => 1),
+          undefined,
+          { retry: { when: () => true } },
+        ),
+      /^invalid_argument: .*definition/,
     ],
     "a sleep that is no duration": [(ctx) => ctx.sleep(loose("a bit")), /^invalid_duration: .*ctx\.sleep/],
     "a negative sleep": [(ctx) => ctx.sleep(-1), /^invalid_duration: .*negative/],

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isPerdureError, message, RunFailedError, workflow } from "perdure";
+import { activity, isPerdureError, message, RunFailedError, workflow } from "perdure";
 import { onEveryBackend } from "../support/lab.js";
 
 const hello = message<string>("hello");
@@ -97,6 +97,40 @@ onEveryBackend("children", (lab) => {
     await lab.time.until(async () => (await other.get("c").describe()).status === "cancelled");
   });
 
+  it("do not begin when they are not wanted any more, though their start is still under way", async () => {
+    let ran = 0;
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const validate = (value: unknown) => gate.then(() => ({ value }));
+    const held = workflow("held", async (ctx, input: string) => ctx.step("work", () => void (ran += input.length)), {
+      input: { "~standard": { version: 1, vendor: "test", validate } },
+    });
+    const parent = workflow("parent", async (ctx, waits: boolean) => {
+      const child = (inner: typeof ctx): Promise<unknown> => inner.child(held, "input");
+      if (waits) {
+        await ctx.scope(child, { timeout: "1 second" }).catch(() => undefined);
+        await ctx.receive(hello);
+      } else {
+        await Promise.race([child(ctx), ctx.sleep("1 second")]);
+      }
+    });
+    const engine = await lab.launch({ workflows: [parent, held] });
+    await engine.start(parent, true, { id: "waits" });
+    await engine.start(parent, false, { id: "ends" });
+    const children = async (): Promise<readonly string[]> => {
+      const statuses = [];
+      for await (const info of engine.list({ name: "held" })) statuses.push(info.status);
+      return statuses;
+    };
+    await lab.time.until(async () => (await children()).length === 2);
+    open();
+    await engine.get("waits").send(hello, "");
+    await lab.time.run(engine.get("waits").result());
+    await lab.time.run(engine.get("ends").result());
+    expect(await children()).toEqual(["cancelled", "cancelled"]);
+    expect(ran).toBe(0);
+  });
+
   it("may be as many as a thousand", async () => {
     const small = workflow("small", async (_, n: number) => n);
     const parent = workflow("parent", async (ctx) => {
@@ -113,6 +147,15 @@ onEveryBackend("children", (lab) => {
     const root = workflow("root", async (ctx) => (await Promise.all([ctx.child(middle), ctx.child(middle)])).length);
     const engine = await lab.launch({ workflows: [root, middle, leaf], concurrency: { runs: 1, activities: 1 } });
     expect(await lab.time.run(engine.execute(root))).toBe(2);
+  });
+
+  it("tell their parent also where every slot for activities is taken by one that waits for it", async () => {
+    const child = workflow("child", async () => "done");
+    const parent = workflow("parent", async (ctx) => ctx.child(child));
+    const ask = activity("ask", async () => (await engine.start(parent, undefined, { id: "p" })).result());
+    const asking = workflow("asking", async (ctx) => ctx.activity(ask));
+    const engine = await lab.launch({ workflows: [asking, parent, child], activities: [ask], concurrency: { activities: 1 } });
+    expect(await lab.time.run(engine.execute(asking))).toBe("done");
   });
 
   it("inherit the deadline of their parent, unless they are detached", async () => {

@@ -95,14 +95,10 @@ onEveryBackend("continue-as-new", (lab) => {
   });
 
   it("goes on as another version when told to", async () => {
-    const one = workflow(
-      "w",
-      async (ctx: WorkflowContext<string>, _: string): Promise<string> => ctx.continueAsNew("next", { version: "2" }),
-      {
-        version: "1",
-        versioning: "pinned",
-      },
-    );
+    const one = workflow("w", async (ctx: WorkflowContext<string>): Promise<string> => ctx.continueAsNew("next", { version: "2" }), {
+      version: "1",
+      versioning: "pinned",
+    });
     const two = workflow("w", async (ctx: WorkflowContext<string>, input: string): Promise<string> => `${input} ${ctx.info.version}`, {
       version: "2",
       versioning: "pinned",
@@ -152,5 +148,25 @@ onEveryBackend("workflow retry", (lab) => {
     expect(attempts).toBe(2);
     await expect(lab.time.run(engine.execute(wf, false))).rejects.toMatchObject({ code: "run_failed" });
     expect(attempts).toBe(3);
+  });
+
+  it("does not begin again what was cancelled, whatever it failed of", async () => {
+    const wf = workflow(
+      "w",
+      async (ctx) => {
+        await ctx.sleep("1 hour").catch(() => {
+          throw new Error("cleaning up failed");
+        });
+      },
+      { retry: { attempts: 3, backoff: 10 } },
+    );
+    const engine = await lab.launch({ workflows: [wf] });
+    const handle = await engine.start(wf, undefined, { id: "a" });
+    await lab.waits(handle, "timer");
+    await handle.cancel();
+    await expect(lab.time.run(handle.result())).rejects.toMatchObject({ code: "run_failed" });
+    const statuses = [];
+    for await (const info of engine.list()) statuses.push(info.status);
+    expect(statuses).toEqual(["failed"]);
   });
 });

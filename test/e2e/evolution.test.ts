@@ -35,6 +35,42 @@ onEveryBackend("patches", (lab) => {
     expect(await lab.time.run(engine.get("new").result())).toBe("new true");
   });
 
+  it("are answered the same on a replay, whatever was refused just before", async () => {
+    const cancelled = workflow("w", async (ctx) => {
+      await ctx.sleep("1 hour").catch(() => undefined);
+      await ctx.step("refused", () => 1).catch(() => undefined);
+      const first = ctx.patched("p");
+      await ctx.shield((inner) => inner.receive(go));
+      return [first, ctx.patched("p")];
+    });
+    const engine = await lab.launch({ workflows: [cancelled], warmRuns: 0 });
+    const handle = await engine.start(cancelled, undefined, { id: "a" });
+    await lab.waits(handle, "timer");
+    await handle.cancel();
+    await lab.waits(handle, "message");
+    await handle.send(go);
+    expect(await lab.time.run(handle.result())).toEqual([true, true]);
+  });
+
+  it("may be taken out of the code one by one", async () => {
+    const both = workflow("w", async (ctx) => {
+      const answers = [ctx.patched("one"), ctx.patched("two")];
+      await ctx.receive(go);
+      return answers;
+    });
+    const second = workflow("w", async (ctx) => {
+      const answers = [ctx.patched("two")];
+      await ctx.receive(go);
+      return answers;
+    });
+    let engine = await lab.launch({ workflows: [both] });
+    await engine.start(both, undefined, { id: "a" });
+    await lab.waits(engine.get("a"), "message");
+    engine = await lab.restart(engine, { workflows: [second] });
+    await engine.get("a").send(go);
+    expect(await lab.time.run(engine.get("a").result())).toEqual([true]);
+  });
+
   it("may be taken out of the code when no run from before is left", async () => {
     let engine = await lab.launch({ workflows: [patched] });
     await engine.start(patched, undefined, { id: "new" });

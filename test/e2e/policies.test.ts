@@ -1,8 +1,10 @@
 import { expect, it } from "vitest";
-import { message, workflow, type StartOptions } from "perdure";
+import { message, stream, update, workflow, type StartOptions } from "perdure";
 import { onEveryBackend } from "../support/lab.js";
 
 const go = message<string>("go");
+const ask = update<string, string>("ask");
+const tokens = stream<string>("tokens");
 const wf = workflow("w", async (ctx, input: string) => {
   const told = await ctx.receive(go);
   if (told === "fail") throw new Error("told to");
@@ -47,6 +49,24 @@ onEveryBackend("identity", (lab) => {
     expect(await lab.time.run(handle.result())).toBe("a x");
   });
 
+  it("means one run to whoever waits for its answer or follows its stream, though another is started in its place", async () => {
+    const { engine } = await open();
+    const asked = engine.get("1").update(ask, "anybody there?");
+    const read = async (): Promise<readonly string[]> => {
+      const chunks = [];
+      for await (const chunk of engine.get("1").stream(tokens)) chunks.push(chunk);
+      return chunks;
+    };
+    const followed = read();
+    const outcomes = Promise.allSettled([asked, followed]);
+    await lab.time.until(async () => (await engine.get("1").describe()).unreadMessages > 0);
+    await engine.start(wf, "b", { id: "1", onExisting: "terminate" });
+    const [answer, chunks] = await lab.time.run(outcomes);
+    expect(answer).toMatchObject({ status: "rejected", reason: { code: "not_running" } });
+    expect(chunks).toEqual({ status: "fulfilled", value: [] });
+    expect((await engine.get("1").describe()).status).toBe("waiting");
+  });
+
   it("of many starts at once there is one run, also where an ended one may be followed", async () => {
     const { engine, handle } = await open();
     await handle.send(go, "x");
@@ -61,11 +81,18 @@ onEveryBackend("identity", (lab) => {
 
   it("terminate ends a run without asking its code, whoever drives it", async () => {
     let finished = false;
+    let told: unknown;
     const stubborn = workflow("stubborn", async (ctx) => {
       try {
         await ctx.step(
           "long",
-          ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
+          ({ signal }) =>
+            new Promise((_, reject) =>
+              signal.addEventListener("abort", () => {
+                told = (signal.reason as { readonly code?: string }).code;
+                reject(signal.reason as Error);
+              }),
+            ),
         );
       } finally {
         finished = true;
@@ -82,7 +109,9 @@ onEveryBackend("identity", (lab) => {
     expect((await handle.history()).at(-1)).toMatchObject({ kind: "run_terminated" });
     await expect(handle.terminate()).rejects.toMatchObject({ code: "not_running" });
     await expect(client.get("nobody").terminate()).rejects.toMatchObject({ code: "not_found" });
-    expect(finished).toBe(false);
+    // The body is told, though the code is not.
+    await lab.time.advance(3000);
+    expect([told, finished]).toEqual(["lease_lost", false]);
   });
 });
 

@@ -130,6 +130,45 @@ onEveryBackend("streams", (lab) => {
     expect(entries.map((entry) => (entry.kind === "chunk" ? entry.value : entry.kind))).toEqual(["0", "1", "2", "3"]);
   });
 
+  it("take nothing more from an attempt that is over, though it goes on", async () => {
+    let refused: unknown;
+    let secondBegan = (): void => undefined;
+    const second = new Promise<void>((resolve) => (secondBegan = resolve));
+    const wf = workflow("w", async (ctx) =>
+      ctx.step(
+        "say",
+        async ({ attempt, write }) => {
+          if (attempt === 1) {
+            await write(tokens, "first");
+            await second;
+            refused = await write(tokens, "late").catch((error: unknown) => error);
+            return;
+          }
+          secondBegan();
+          await write(tokens, "second");
+          await write(tokens, "third");
+        },
+        { timeout: "1s", retry: { backoff: 10 } },
+      ),
+    );
+    const engine = await lab.launch({ workflows: [wf] });
+    await lab.time.run(engine.execute(wf, undefined, { id: "a" }));
+    const entries: StreamEntry<string>[] = await collect(engine.get("a").stream(tokens).entries());
+    expect(entries.map((entry) => (entry.kind === "chunk" ? entry.value : entry.kind))).toEqual(["first", "restart", "second", "third"]);
+    expect(refused).toMatchObject({ code: "lease_lost" });
+  });
+
+  it("keep what the runs of a chain wrote, though their steps have the same numbers", async () => {
+    const wf = workflow("w", async (ctx, round: number): Promise<string> => {
+      await ctx.step("say", ({ write }) => write(tokens, `round ${round}`));
+      return round < 3 ? ctx.continueAsNew(round + 1) : "done";
+    });
+    const engine = await lab.launch({ workflows: [wf] });
+    await lab.time.run(engine.execute(wf, 1, { id: "a" }));
+    const entries: StreamEntry<string>[] = await collect(engine.get("a").stream(tokens).entries());
+    expect(entries.map((entry) => (entry.kind === "chunk" ? entry.value : entry.kind))).toEqual(["round 1", "round 2", "round 3"]);
+  });
+
   it("take ten thousand chunks", async () => {
     const wf = workflow("w", async (ctx) =>
       ctx.step("say", async ({ write }) => {

@@ -8,6 +8,7 @@ import type { Store } from "perdure/backend";
 import { mysql, mysqlSchema } from "perdure/mysql";
 import { systemRuntime } from "../../src/platform/runtime.js";
 import { driving, effectsOf, idle, lineOf, sampleRun, sendOf, startOf, turnOf, type Held } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { mariadbServer, password } from "../support/mariadb-server.js";
 import { mysqlProxy } from "../support/mysql-proxy.js";
 
@@ -268,12 +269,12 @@ describe.runIf(server !== undefined)("faults", () => {
         outcome: "none",
         transient: true,
       });
-      await expect(store.renewLease({ worker: run.worker, leaseMs: 1000 })).rejects.toMatchObject({ code: "backend_readonly" });
+      await expect(renew(store, run.worker, 1000)).rejects.toMatchObject({ code: "backend_readonly" });
     } finally {
       await server.execute("SET GLOBAL read_only = 0");
     }
     expect(await store.apply([turnOf(run, driving)])).toMatchObject([{ status: "committed" }]);
-    expect(await store.renewLease({ worker: run.worker, leaseMs: 1000 })).toBe(true);
+    expect(await renew(store, run.worker, 1000)).toBe(true);
     const after = await connections();
     expect([...before].filter((id) => after.has(id))).toEqual([]);
   });

@@ -7,6 +7,7 @@ import { mysql } from "perdure/mysql";
 import type { Store } from "perdure/backend";
 import { systemRuntime } from "../../src/platform/runtime.js";
 import { driving, effectsOf, lineOf, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { mariadbServer } from "../support/mariadb-server.js";
 import { mysqlProxy } from "../support/mysql-proxy.js";
 
@@ -98,24 +99,58 @@ describe.runIf(server !== undefined)("liveness", () => {
     child.kill("SIGSTOP");
     await server.kill();
     await server.start();
-    await expect.poll(() => store.renewLease({ worker: self, leaseMs: hourMs }).catch(() => false), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => renew(store, self, hourMs).catch(() => false), { timeout: 10_000 }).toBe(true);
     for (let looks = 0; looks < 10; looks += 1) expect(await store.recover(self)).toEqual(none);
     child.kill("SIGCONT");
   });
 
-  test("a worker that was never seen to hold its lock is left to its lease", async () => {
-    const { name, store, self, url } = await observer();
+  /** A worker whose process has gone before anybody looked. */
+  const gone = async (url: string): Promise<number> => {
     const other = await mysql(url).open(systemRuntime());
     const { worker: key } = await other.registerWorker({ workerId: "other", leaseMs: hourMs });
     await other.apply([
       startOf(sampleRun({ workflowId: "w" }), { eager: { worker: key, effects: effectsOf(driving, { events: [lineOf(1)] }) } }),
     ]);
     await other.close();
-    const lockIsFree = `SELECT IS_USED_LOCK(lock_name) AS id FROM ${name}.perdure_worker WHERE id = ${key}`;
-    await expect.poll(async () => (await server.execute(lockIsFree))[0]?.["id"], { timeout: 5000 }).toBeNull();
+    return key;
+  };
+  const lockIsFree = async (name: string, key: number): Promise<void> => {
+    const holder = `SELECT IS_USED_LOCK(lock_name) AS id FROM ${name}.perdure_worker WHERE id = ${key}`;
+    await expect.poll(async () => (await server.execute(holder))[0]?.["id"], { timeout: 5000 }).toBeNull();
+  };
+
+  test("a process that has just come finds those that died before it", async () => {
+    const { url, name, store: first } = await observer();
+    const key = await gone(url);
+    await lockIsFree(name, key);
+    await first.close();
+    const store = await mysql(url).open(systemRuntime());
+    disposals.push(() => store.close());
+    const { ms, ...found } = await recovered(store, 0, 5000);
+    // The observer, who has closed its store, as well.
+    expect(found).toEqual({ workers: 2, runs: 1 });
+    expect(ms).toBeLessThan(1000);
+  });
+
+  test("a lock that was taken before the server's last start is left to its lease", { timeout: 60_000 }, async () => {
+    const { url, name, store, self } = await observer();
+    const key = await gone(url);
+    await server.kill();
+    await server.start();
+    await expect.poll(() => renew(store, self, hourMs).catch(() => false), { timeout: 10_000 }).toBe(true);
+    await lockIsFree(name, key);
     expect(await recovered(store, self, 500)).toMatchObject({ workers: 0, runs: 0 });
     await server.execute(`UPDATE ${name}.perdure_worker SET lease_until = 1 WHERE id = ${key}`);
     expect(await store.recover(self)).toEqual({ workers: 1, runs: 1, tasks: 0 });
+  });
+
+  test("a lock that was taken on another server is left to its lease", async () => {
+    const { url, name, store, self } = await observer();
+    const key = await gone(url);
+    await lockIsFree(name, key);
+    // As a replica has it that was promoted.
+    await server.execute(`UPDATE ${name}.perdure_worker SET locked_on = 'elsewhere/3306/1/1' WHERE id = ${key}`);
+    expect(await recovered(store, self, 500)).toMatchObject({ workers: 0, runs: 0 });
   });
 
   test("behind a pooler, locks say nothing", async () => {

@@ -187,7 +187,7 @@ describe.runIf(server !== undefined)("races", () => {
     const finished = outcomes.filter(({ status }) => status === "finished");
     expect(finished).toHaveLength(12);
     const [inbox = []] = await store.loadInboxes([{ key: run.key, above: 0 }]);
-    expect(inbox.map(({ command }) => command).toSorted()).toEqual(tasks.map(({ command }) => command).toSorted());
+    expect(new Set(inbox.map(({ command }) => command))).toEqual(new Set(tasks.map(({ command }) => command)));
     expect(inbox.map(({ position }) => position)).toEqual(Array.from({ length: 12 }, (_, index) => index + 2));
   });
 

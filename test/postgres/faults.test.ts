@@ -20,6 +20,7 @@ import {
   effectsOf,
   lineOf,
 } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { postgresServer } from "../support/postgres.js";
 import { transactionPooler } from "../support/transaction-pooler.js";
 
@@ -186,7 +187,7 @@ test("neither cut connections nor a restart of the server are taken for a death"
   server.own?.stop("fast");
   server.own?.start();
   expect(await lookAround()).toBe(0);
-  expect(await until("the lease", () => store.renewLease({ worker, leaseMs: hourMs }).catch(() => undefined))).toBe(true);
+  expect(await until("the lease", () => renew(store, worker, hourMs).catch(() => undefined))).toBe(true);
 });
 
 test("an answer that is lost leaves the outcome open, and a re-claim settles it", { timeout: 30_000 }, async () => {

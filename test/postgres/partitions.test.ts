@@ -54,7 +54,7 @@ test("the lines of a run lie in one partition, and no statement reads or writes 
     return plans.flatMap(({ Plan: plan }) => tablesRead(plan)).filter((table) => table.startsWith("history"));
   };
   expect(await explain(history.text, "bigint, integer, bigint", `${keys[7]}, 1, 100`)).toHaveLength(1);
-  expect(await explain(find.text, "text[], text[]", "ARRAY['w7'], ARRAY[NULL]")).toHaveLength(1);
+  expect(await explain(find.text, "text[], text[], text[]", "ARRAY['w7'], ARRAY[NULL], ARRAY[NULL]")).toHaveLength(1);
   await store.close();
 });
 
@@ -78,7 +78,7 @@ test("migrationSql makes them as well", async () => {
   const schema = server.schema();
   await server.query(migrationSql({ schema, historyPartitions: 3 }));
   expect(await partitionsOf(schema)).toBe(3);
-  expect(migrationSql({ schema })).not.toContain("PARTITION");
+  expect(migrationSql({ schema })).not.toContain("PARTITION BY HASH");
 });
 
 test.each([0, -1, 1.5, 257, Number.NaN, "16", null])("%j is no number of partitions", (historyPartitions) => {

@@ -70,6 +70,7 @@ async function work(store: Store, worker: number, mark: string): Promise<number>
   await store.findRuns(workflows.map(({ workflowId }) => ({ workflowId })));
   for (const { key } of claimed.runs.slice(0, 10)) await store.loadHistory({ key, fromSeq: 1, limit: 100 });
   await store.inspectOwned(worker);
+  await store.pulse({ worker, leaseMs: 100 * hourMs, runRoutes: ["busy", "order"], taskRoutes: ["charge"] });
   await store.recover(worker);
   await store.retryParked(["busy", "order"]);
   const ends = claimed.runs.map((run) => turnOf(run, { state: "ended", status: "completed" }));

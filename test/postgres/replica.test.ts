@@ -8,6 +8,7 @@ import { postgres, type PostgresPool } from "perdure/postgres";
 import type { PostgresServer, PostgresStandby } from "../../scripts/postgres-server.mjs";
 import { systemRuntime } from "../../src/platform/runtime.js";
 import { driving, effectsOf, hourMs, lineOf, sampleRun, startOf, turnOf } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { failoverWork } from "../support/failover-work.js";
 import { postgresServer } from "../support/postgres.js";
 import { tcpForwarder } from "../support/tcp-forwarder.js";
@@ -156,7 +157,7 @@ test("a worker that has not come back since the failover is no dead one", { time
   await primary.kill();
   standby.promote();
   forwarder.pointTo({ path: standby.socket });
-  await expect.poll(() => store.renewLease({ worker, leaseMs: hourMs }).catch(() => false), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => renew(store, worker, hourMs).catch(() => false), { timeout: 10_000 }).toBe(true);
   for (let look = 0; look < 5; look += 1) {
     expect((await store.recover(worker)).workers).toBe(0);
     await pause(150);

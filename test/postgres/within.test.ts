@@ -18,6 +18,7 @@ import {
   taskOf,
   turnOf,
 } from "../../src/testing/conformance/samples.js";
+import { renew } from "../../src/testing/conformance/renew.js";
 import { postgresServer } from "../support/postgres.js";
 
 const server = postgresServer();
@@ -106,7 +107,7 @@ test("others hear of it when the transaction commits, and so does the process it
   await client.query("BEGIN");
   await store.applyWithin(client, [start("a")]);
   // Whatever was sent before this answer has arrived before it.
-  await Promise.all([store, other].map((one) => one.renewLease({ worker: 0, leaseMs: 1 })));
+  await Promise.all([store, other].map((one) => renew(one, 0, 1)));
   expect(heard).toEqual([]);
   await client.query("COMMIT");
   await Promise.all(hints);
@@ -301,7 +302,7 @@ test("of what a dead worker owned, only what somebody holds has to wait; its sus
   await client.query("BEGIN");
   await store.applyWithin(client, [sendOf({ workflowId: "held" }, "k")]);
 
-  await store.renewLease({ worker: dead, leaseMs: 1 });
+  await renew(store, dead, 1);
   const freed: number[] = [];
   const recover = async () => {
     const { runs } = await store.recover(worker);

@@ -30,14 +30,14 @@ function simulate(...args: readonly string[]): Promise<Answer> {
 }
 
 describe("the simulator", () => {
-  it("finds nothing any more under the seeds that once failed", async () => {
+  it("finds nothing any more under the seeds that once failed", { timeout: 60_000 }, async () => {
     const { code, summary, said } = await simulate("--corpus");
     expect(said).not.toContain("does not hold");
     expect(summary).toMatchObject({ schedules: corpus.seeds.length, violations: 0 });
     expect(code).toBe(0);
   });
 
-  it("finds nothing under other seeds, and injects faults of many kinds meanwhile", async () => {
+  it("finds nothing under other seeds, and injects faults of many kinds meanwhile", { timeout: 60_000 }, async () => {
     const { code, summary, said } = await simulate("--seeds", "100", "--seed", "5000");
     expect(said).not.toContain("does not hold");
     expect(summary).toMatchObject({ schedules: 100, violations: 0 });
@@ -61,11 +61,11 @@ describe("the simulator", () => {
     expect(events(one)).not.toBe(events(other));
   });
 
-  it("notices when a defence is missing", { timeout: 60_000 }, async () => {
-    const { code, summary, said } = await simulate("--mutants", "--seeds", "150");
+  it("notices when a defence is missing", { timeout: 300_000 }, async () => {
+    const { code, summary, said } = await simulate("--mutants", "--seeds", "300");
     expect(said).not.toContain("NOT CAUGHT");
     expect(summary["caught"]).toBe(summary["total"]);
-    expect(summary["total"]).toBeGreaterThanOrEqual(14);
+    expect(summary["total"]).toBeGreaterThanOrEqual(27);
     expect(code).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-import type { Backend, Store } from "../../src/backend/backend.js";
+import type { Backend, Pulse, Store } from "../../src/backend/backend.js";
 import { StoreFailure } from "../../src/backend/failures.js";
 import type { Operation, Outcome } from "../../src/backend/operations.js";
 
@@ -8,7 +8,7 @@ type Call<K extends keyof Store> = Store[K] extends (...parameters: infer P) => 
 export interface Faults {
   apply?: ((next: () => Promise<Outcome[]>, operations: readonly Operation[]) => Promise<Outcome[]>) | undefined;
   reclaimRun?: Call<"reclaimRun"> | undefined;
-  renewLease?: Call<"renewLease"> | undefined;
+  pulse?: Call<"pulse"> | undefined;
   release?: Call<"release"> | undefined;
   retryParked?: Call<"retryParked"> | undefined;
   loadInboxes?: Call<"loadInboxes"> | undefined;
@@ -30,16 +30,7 @@ export function faultyBackend(backend: Backend, faults: Faults): Backend {
           return fault === undefined ? next() : fault(next, ...parameters);
         };
       const disturbed: Partial<Record<keyof Faults, unknown>> = {};
-      for (const name of [
-        "apply",
-        "reclaimRun",
-        "renewLease",
-        "release",
-        "retryParked",
-        "loadInboxes",
-        "loadHistory",
-        "claimRuns",
-      ] as const)
+      for (const name of ["apply", "reclaimRun", "pulse", "release", "retryParked", "loadInboxes", "loadHistory", "claimRuns"] as const)
         disturbed[name] = through(name);
       return Object.assign(Object.create(inner) as Store, disturbed);
     },
@@ -48,3 +39,14 @@ export function faultyBackend(backend: Backend, faults: Faults): Backend {
 
 export const lostReply = (): StoreFailure => new StoreFailure("backend_unavailable", "no answer", { outcome: "unknown", transient: true });
 export const refusal = (): StoreFailure => new StoreFailure("backend_failed", "refused", { outcome: "none", transient: false });
+
+/** Of a worker whose lease is over. */
+export const expired: Pulse = {
+  isAlive: false,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};

@@ -37,13 +37,16 @@ export interface Lab {
   application(): Promise<Application>;
 }
 
+/** For what hangs. A night of polling is some ten thousand questions to a server, which may have to share its processor with much else. */
+const fuseMs = 60_000;
+
 /**
  * The same tests on every backend. After each, engines are closed, and it fails if a store stays open or a timer armed.
  */
 export function onEveryBackend(theme: string, tests: (lab: Lab) => void, only: readonly TestBackend[] = backends): void {
   for (const backend of only) {
     backend.declare();
-    describe(`${theme}, on ${backend.name}`, () => tests(createLab(backend)));
+    describe(`${theme}, on ${backend.name}`, { timeout: fuseMs }, () => tests(createLab(backend)));
   }
 }
 

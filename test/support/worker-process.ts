@@ -78,6 +78,6 @@ export function spawnWorker(name: string, args: readonly string[]): WorkerProces
     said,
     alive: () => child.exitCode === null && child.signalCode === null,
     ended: new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal ?? "unknown"))),
-    signal: (name) => void child.kill(name),
+    signal: (signal) => void child.kill(signal),
   };
 }

@@ -139,7 +139,7 @@ describe.runIf(mariadb !== undefined)("on MariaDB", () => {
       as: (connection) =>
         new Kysely<Shop>({
           dialect: new MysqlDialect({
-            pool: { getConnection: (lend) => lend(null, { query: connection.query.bind(connection), release() {} } as never), end() {} },
+            pool: { getConnection: (lend) => lend(null, { query: connection.query.bind(connection), release() {} }), end() {} },
           }),
         }),
     });
@@ -186,14 +186,14 @@ describe("on SQLite", () => {
       (handle.prepare("SELECT seat FROM booking ORDER BY seat").all() as { seat: number }[]).map(({ seat }) => seat);
     return { backend, handle, booked };
   }
-  const kyselyOn = (handle: Libsql.Database) => new Kysely<Shop>({ dialect: new SqliteDialect({ database: handle as never }) });
+  const kyselyOn = (handle: Libsql.Database) => new Kysely<Shop>({ dialect: new SqliteDialect({ database: handle }) });
 
   it("of Kysely", async () => {
     const { backend, handle, booked } = await site();
     const db = kyselyOn(handle);
-    const source = perdureSqlite.transactions({
+    const source = perdureSqlite.transactions<Transaction<Shop>>({
       run: (work) => db.transaction().execute(work),
-      connection: (_: Transaction<Shop>) => handle,
+      connection: () => handle,
     });
     await prove(backend, source, (trx, seat) => trx.insertInto("booking").values({ seat }).execute());
     expect(booked()).toEqual(seats);

@@ -48,7 +48,7 @@ async function inMariadb(): Promise<Site> {
 }
 
 async function inPostgres(): Promise<Site> {
-  if (server?.own == null) throw new Error("no server");
+  if (server === undefined || server.own === null) throw new Error("no server");
   const schema = server.schema();
   await server.query(`CREATE SCHEMA "${schema}"`);
   const { url, drop } = server;

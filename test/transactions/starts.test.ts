@@ -90,8 +90,9 @@ onEverySqlBackend("transactional starts", (lab) => {
     const engine = await lab.launch({ workflows: [ship] });
     const own = await begin();
     const handle = await engine.start(ship, 1, { id: "m", transaction: source.use(own.connection as never), send: [note.of("x")] });
-    const others = [..."abcnopz"].map((id) => engine.execute(ship, 2, { id, send: [note.of(id)] }));
-    expect(await lab.time.run(Promise.all(others))).toEqual([..."abcnopz"].map((id) => `2 ${id}`));
+    const ids = ["a", "b", "c", "n", "o", "p", "z"];
+    const others = ids.map((id) => engine.execute(ship, 2, { id, send: [note.of(id)] }));
+    expect(await lab.time.run(Promise.all(others))).toEqual(ids.map((id) => `2 ${id}`));
     await own.end("COMMIT");
     expect(await lab.time.run(handle.result())).toBe("1 x");
   });

@@ -43,6 +43,11 @@ export function firstDue<Row extends Due<Row>>(index: DueIndex<Row>, routes: rea
   return first;
 }
 
+/** The earliest time at which a row of these routes was or will be due. */
+export function firstDueAt<Row extends Due<Row>>(index: DueIndex<Row>, routes: readonly string[], now: number): number | null {
+  return firstDue(index, routes, now)?.dueAt ?? nextDueAt(index, routes, now);
+}
+
 /** The earliest time after `now` at which a row of these routes is due. */
 export function nextDueAt<Row extends Due<Row>>(index: DueIndex<Row>, routes: readonly string[], now: number): number | null {
   let next: number | null = null;

@@ -1,3 +1,4 @@
+import { renew } from "../../testing/conformance/renew.js";
 import { expect, test } from "vitest";
 import { StoreFailure, type Store } from "../../backend/index.js";
 import { systemRuntime } from "../../platform/runtime.js";
@@ -38,7 +39,7 @@ test("the store has one clock, whatever the clocks of those who open it", async 
   expect([early.now(), late.now()]).toEqual([1000, 1000]);
   expect(await late.recover(null)).toEqual({ workers: 0, runs: 0, tasks: 0 });
   now = 1500;
-  expect(await early.renewLease({ worker, leaseMs: 500 })).toBe(false);
+  expect(await renew(early, worker, 500)).toBe(false);
   expect(await early.recover(null)).toEqual({ workers: 1, runs: 0, tasks: 0 });
 });
 

@@ -10,7 +10,7 @@ import { readChunks, readEntries, readStreamTail } from "./shelf.js";
 import { expireTasks } from "./task-outcomes.js";
 import type { MemoryState } from "./state.js";
 import { claimTasks } from "./tasks.js";
-import { recover, registerWorker, release, renewLease, retireWorker } from "./workers.js";
+import { pulse, recover, registerWorker, release, retireWorker } from "./workers.js";
 
 /** One "connection" to a state. Each call does all of its work before it returns its promise, so calls never interleave. */
 export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () => number): Store {
@@ -50,7 +50,7 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
         ours.add(registered.worker);
         return registered;
       }),
-    renewLease: (options) => call(() => renewLease(state, options, now())),
+    pulse: (options) => call(() => pulse(state, options, now())),
     retireWorker: (worker) =>
       call(
         () => retireWorker(state, worker, now()),

@@ -49,6 +49,11 @@ export function applyTouchTask(state: MemoryState, operation: TouchTaskOperation
   return { status: "touched", cancelRequested: task.cancelRequested };
 }
 
+export function hasExpired(state: MemoryState, now: number): boolean {
+  for (const { expiresAt } of state.expiringTasks) if (expiresAt !== null && expiresAt <= now) return true;
+  return false;
+}
+
 export function expireTasks(state: MemoryState, now: number): number {
   const overdue = [...state.expiringTasks].filter((task) => task.expiresAt !== null && task.expiresAt <= now);
   for (const task of overdue.toSorted((a, b) => a.key - b.key)) {

@@ -1,7 +1,9 @@
 /** Worker processes and their leases. */
-import type { Store, WorkerKey } from "../../backend/index.js";
+import type { Pulse, Store, WorkerKey } from "../../backend/index.js";
+import { earlier, firstDueAt } from "./due-index.js";
 import { freeRun, isAlive } from "./ownership.js";
 import type { MemoryState } from "./state.js";
+import { hasExpired } from "./task-outcomes.js";
 import { freeTask } from "./tasks.js";
 
 export function registerWorker(
@@ -15,12 +17,33 @@ export function registerWorker(
   return { worker };
 }
 
-export function renewLease(state: MemoryState, options: Parameters<Store["renewLease"]>[0], now: number): boolean {
-  const row = state.workers.get(options.worker);
+export function pulse(state: MemoryState, { worker, leaseMs, runRoutes, taskRoutes }: Parameters<Store["pulse"]>[0], now: number): Pulse {
+  const row = state.workers.get(worker);
   // An expired lease is never renewed, even if nobody has noticed yet: its worker has stopped its work, and a peer may be about to take it over.
-  if (row === undefined || now >= row.leaseUntil) return false;
-  row.leaseUntil = now + options.leaseMs;
-  return true;
+  const lives = row !== undefined && now < row.leaseUntil;
+  if (lives && leaseMs !== null) row.leaseUntil = now + leaseMs;
+  const { dead, orphaned } = findCasualties(state, worker, now);
+  return {
+    isAlive: lives,
+    ownsAny: owners(state).has(worker),
+    othersOwn: [...owners(state)].some((owner) => owner !== worker),
+    nextRunDueAt: earlier(firstDueAt(state.dueRuns, runRoutes, now), firstDueAt(state.dueSuspects, runRoutes, now)),
+    nextTaskDueAt: firstDueAt(state.dueTasks, taskRoutes, now),
+    hasCasualties: dead.length + orphaned.length > 0,
+    hasExpired: hasExpired(state, now),
+  };
+}
+
+const owners = (state: MemoryState): ReadonlySet<WorkerKey> => new Set([...state.runsByOwner.keys(), ...state.tasksByOwner.keys()]);
+
+function findCasualties(
+  state: MemoryState,
+  self: WorkerKey | null,
+  now: number,
+): { readonly dead: readonly WorkerKey[]; readonly orphaned: readonly WorkerKey[] } {
+  const isGone = (worker: WorkerKey): boolean => worker !== self && !isAlive(state, worker, now);
+  // By owner, not by death: a worker that was declared dead before it took something must not keep it.
+  return { dead: [...state.workers.keys()].filter(isGone), orphaned: [...owners(state)].filter(isGone) };
 }
 
 export function retireWorker(state: MemoryState, worker: WorkerKey, now: number): void {
@@ -40,13 +63,10 @@ export function release(state: MemoryState, options: Parameters<Store["release"]
 }
 
 export function recover(state: MemoryState, self: WorkerKey | null, now: number): Awaited<ReturnType<Store["recover"]>> {
-  const dead = [...state.workers.keys()].filter((worker) => worker !== self && !isAlive(state, worker, now));
+  const { dead, orphaned } = findCasualties(state, self, now);
   for (const worker of dead) state.workers.delete(worker);
-
-  // By owner, not by death: a worker that was declared dead before it took something must not keep it.
   const freed = { runs: 0, tasks: 0 };
-  for (const owner of new Set([...state.runsByOwner.keys(), ...state.tasksByOwner.keys()])) {
-    if (owner === self || isAlive(state, owner, now)) continue;
+  for (const owner of orphaned) {
     const { runs, tasks } = freeAllOf(state, owner, { now, crashed: true });
     freed.runs += runs;
     freed.tasks += tasks;

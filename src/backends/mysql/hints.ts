@@ -1,11 +1,13 @@
 import type { Runtime } from "../../platform/runtime.js";
 
 /**
- * Hints between the stores of one process. MySQL has nothing like LISTEN: other processes find out by polling, and a store that is told of news wakes
- * those beside it off the commit path, once however many commits there were.
+ * Hints between the stores of one process. MySQL has nothing like LISTEN: other processes find out by looking (`lookout.ts`), and a store that is told of
+ * news wakes those beside it off the commit path, once however many commits there were.
  */
 export interface Hints {
   tellOthers(): void;
+  /** Others may have made news of which nobody tells. */
+  tellOwn(): void;
   onHint(callback: () => void): { stop(): void };
   close(): void;
 }
@@ -42,6 +44,7 @@ export function hints(scope: string, runtime: Runtime): Hints {
     tellOthers: () => {
       for (const listener of listenersByScope.get(scope) ?? []) if (listener !== self) listener.onNews();
     },
+    tellOwn: () => self.onNews(),
     onHint: (call) => {
       // An object of its own, so that a callback that was handed in twice can be stopped once.
       const callback = { call };

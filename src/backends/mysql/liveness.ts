@@ -5,8 +5,9 @@
  *
  * A free lock means a death only if
  * - both connections are the server's own (a pooler would lend one, and free its locks, at will), and it is no node of a cluster, and
- * - this connection has seen that worker hold it: the server has then been up ever since, and is the one on which that worker holds its locks. A restart,
- *   another node of a cluster, or a worker that has no lock for whatever reason, is no death.
+ * - the worker's row says that it took the lock on this very server since its last start: then the server has been up ever since, and whoever held it has
+ *   gone. So a process that has just come finds those that died before it. A restart, a replica that was promoted, another node of a cluster, or a worker
+ *   that has no lock for whatever reason, is no death.
  * - it is still free a moment later: a worker whose connection was cut takes its lock again at once.
  */
 import { createHash } from "node:crypto";
@@ -14,7 +15,7 @@ import type { WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import type { Answer, Session } from "./session.js";
 import type { Source } from "./source.js";
-import { text } from "./sql.js";
+import { numberOf, text } from "./sql.js";
 import { answerMaxMs, standingSession } from "./standing-session.js";
 
 export interface Liveness {
@@ -25,14 +26,18 @@ export interface Liveness {
   release(lockName: string): Promise<void>;
   /** Runs statements on the connection that nothing else waits for. */
   ask(statements: readonly string[]): Promise<readonly Answer[]>;
-  /** Notes for whom of these workers the lock is held, and returns those that are dead by it. */
-  findDead(read: () => Promise<readonly LockState[]>): Promise<ReadonlySet<WorkerKey>>;
+  /** The server and its start, as workers note them with their locks; null where locks say nothing. */
+  place(): Promise<string | null>;
+  /** Reads, and once more if need be, and returns the workers that are dead by their locks. */
+  findDead(read: (here: string | null) => Promise<readonly LockState[]>): Promise<ReadonlySet<WorkerKey>>;
   close(): void;
 }
 
 export interface LockState {
-  readonly worker: WorkerKey;
+  readonly key: WorkerKey;
   readonly isHeld: boolean;
+  /** Free, and taken on this server since its start. */
+  readonly isHere: boolean;
 }
 
 /** How long a lock must be free before it means a death: the time that a worker whose connection was cut needs to come back. */
@@ -43,14 +48,14 @@ export interface LivenessOptions {
   readonly runtime: Runtime;
   /** What tells the stores on a server apart. */
   readonly scope: string;
+  readonly workerTable: string;
 }
 
-export function liveness({ source, runtime, scope }: LivenessOptions): Liveness {
+export function liveness({ source, runtime, scope, workerTable }: LivenessOptions): Liveness {
   const held = new Set<string>();
   const hash = (value: string, length: number): string => createHash("sha256").update(value).digest("hex").slice(0, length);
   const scopeHash = hash(scope, 12);
-  /** The workers that were seen to hold their locks, by the connection that saw it. */
-  const seenHeld = new WeakMap<Session, Set<WorkerKey>>();
+  const places = new WeakMap<Session, string>();
   const take = async (session: Session, lockName: string): Promise<void> => {
     // Some releases refuse it on the nodes of a cluster.
     if (session.hasTellingLocks) await session.run([`SELECT GET_LOCK(${text(lockName)},0)`], answerMaxMs);
@@ -60,7 +65,15 @@ export function liveness({ source, runtime, scope }: LivenessOptions): Liveness 
     runtime,
     isNeeded: () => held.size > 0,
     onOpen: async (session) => {
+      if (!session.hasTellingLocks) return;
+      const here = await placeOf(session);
+      places.set(session, here);
       for (const lockName of held) await take(session, lockName);
+      // A lock that the server still gives to the connection before is none of this one's: its end must not look like a death.
+      if (held.size > 0)
+        await session.run([
+          `UPDATE ${workerTable} SET locked_on=IF(IS_USED_LOCK(lock_name)=CONNECTION_ID(),${text(here)},NULL) WHERE lock_name IN (${[...held].map(text).join(",")})`,
+        ]);
     },
   });
 
@@ -77,20 +90,32 @@ export function liveness({ source, runtime, scope }: LivenessOptions): Liveness 
         await standing.ask([`SELECT RELEASE_LOCK(${text(lockName)})`]).catch(() => undefined);
     },
     ask: standing.ask,
+    place: async () => places.get(await standing.ready()) ?? null,
     async findDead(read) {
-      const first = await read();
-      const session = standing.current();
-      if (session === undefined || !session.hasTellingLocks) return new Set();
-      const known = seenHeld.get(session) ?? new Set();
-      seenHeld.set(session, known);
-      for (const { worker, isHeld } of first) if (isHeld) known.add(worker);
-      const isMissing = ({ worker, isHeld }: LockState): boolean => !isHeld && known.has(worker);
+      const session = await standing.ready();
+      const here = places.get(session) ?? null;
+      const isMissing = ({ isHeld, isHere }: LockState): boolean => !isHeld && isHere;
+      const first = await read(here);
       if (!first.some(isMissing)) return new Set();
       await new Promise<void>((resolve) => void runtime.setTimer(resolve, graceMs));
-      const second = await read();
-      // Another connection has seen nothing yet.
-      return standing.current() === session ? new Set(second.filter(isMissing).map(({ worker }) => worker)) : new Set();
+      const second = await read(here);
+      // Another connection may be to another server.
+      return standing.current() === session ? new Set(second.filter(isMissing).map(({ key }) => key)) : new Set();
     },
     close: standing.close,
   };
+}
+
+/**
+ * The server and when it was started, to the second. Its uptime is counted from the same clock in whole seconds, so the start comes out the same whenever it
+ * is asked for, as long as both are of one second.
+ */
+async function placeOf(session: Session): Promise<string> {
+  const clock = "SELECT UNIX_TIMESTAMP() DIV 1, CONCAT_WS('/',@@hostname,@@port,@@server_id)";
+  for (;;) {
+    const [before, uptime, after] = await session.run([clock, "SHOW GLOBAL STATUS LIKE 'Uptime'", clock], answerMaxMs);
+    const [second, server] = before?.rows[0] ?? [];
+    if (numberOf(second) !== numberOf(after?.rows[0]?.[0])) continue;
+    return `${String(server)}/${numberOf(second) - numberOf(uptime?.rows[0]?.[1])}`;
+  }
 }

@@ -103,7 +103,7 @@ function planShelves(plan: StatementPlan, tables: Tables, { unread, attributes }
 /** The map of a key, made when it is first asked for. */
 export function mapOf<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {
   let map = maps.get(key);
-  if (map === undefined) maps.set(key, (map = new Map()));
+  if (map === undefined) maps.set(key, (map = new Map<L, V>()));
   return map;
 }
 

@@ -36,7 +36,7 @@ export async function loadInboxes(
   const statements = pieces([...new Set(runs.map(({ key }) => key))]).map(
     (piece) =>
       `SELECT r.id, i.position, i.kind, i.name, i.command, i.attempt, i.payload_text, i.payload_bytes, i.options FROM ${tables.run} r FORCE INDEX (PRIMARY)
-STRAIGHT_JOIN ${tables.inbox} i FORCE INDEX (PRIMARY) ON i.chain=r.chain WHERE r.id IN (${piece.join(",")}) AND r.status<>${continuedStatus} ORDER BY r.id, i.position`,
+STRAIGHT_JOIN ${tables.inbox} i FORCE INDEX (PRIMARY) ON i.chain=r.chain WHERE r.id IN (${piece.join(",")}) AND r.status<>${continuedStatus}`,
   );
   const items = new Map<number, InboxRecord[]>();
   for (const { rows } of await lanes.transact((work) => work.run(statements))) {
@@ -55,7 +55,10 @@ STRAIGHT_JOIN ${tables.inbox} i FORCE INDEX (PRIMARY) ON i.chain=r.chain WHERE r
       else ofRun.push(item);
     }
   }
-  return runs.map(({ key, above }) => (items.get(key) ?? []).filter(({ position }) => position > above));
+  // Sorted here: the server would sort the payloads with them, in a file.
+  return runs.map(({ key, above }) =>
+    (items.get(key) ?? []).filter(({ position }) => position > above).toSorted((a, b) => a.position - b.position),
+  );
 }
 
 /** What a record is made of. `from` says where its fact, `f`, comes from. */
@@ -143,9 +146,10 @@ export async function listRuns(hall: Hall, options: Parameters<Store["listRuns"]
   const { name, status, workflowIdPrefix = "", before, attributes = [], limit } = options;
   if (limit <= 0 || attributes.some(({ value }) => value === null)) return [];
   const prefix = Buffer.from(workflowIdPrefix, "utf8");
-  const { from, order, rest } = listSource(hall, options);
+  const { from, where: given, key, order, rest } = listSource(hall, options);
   const conditions = [
-    ...(before === undefined ? [] : [`${order}<${number(before)}`]),
+    ...given,
+    ...(before === undefined ? [] : [`${key}<${number(before)}`]),
     ...(name === undefined ? [] : [`f.name=COALESCE((SELECT n.id FROM ${hall.tables.name} n WHERE n.name_key=${keyLiteral(name)}),-1)`]),
     ...(status === undefined ? [] : [`r.status=${statusNumber(status)}`]),
     ...(prefix.length === 0 ? [] : [`LEFT(COALESCE(CAST(f.workflow_long AS BINARY),f.workflow_key),${prefix.length})=${bytes(prefix)}`]),
@@ -163,7 +167,9 @@ const valueLiteral = ({ value }: Attribute): string => keyLiteral(value ?? "");
 
 interface ListSource {
   readonly from: string;
-  /** What gives the key of the run, in an order that needs no sorting where that can be. */
+  readonly where: readonly string[];
+  /** What gives the key of the run, and what is sorted by. */
+  readonly key: string;
   readonly order: string;
   /** The attributes that are still to be compared. */
   readonly rest: readonly Attribute[];
@@ -172,14 +178,15 @@ interface ListSource {
 function listSource({ tables }: Hall, { parentRunId, attributes = [], before }: Parameters<Store["listRuns"]>[0]): ListSource {
   const facts = `STRAIGHT_JOIN ${tables.fact} f FORCE INDEX (PRIMARY) ON f.id=k.run`;
   if (parentRunId !== undefined) {
-    const children = `(SELECT c.run FROM ${tables.child} c FORCE INDEX (PRIMARY) WHERE c.parent_key=${keyLiteral(parentRunId)})`;
-    return { from: `${children} k ${facts}`, order: "k.run", rest: attributes };
+    const where = [`k.parent_key=${keyLiteral(parentRunId)}`];
+    return { from: `${tables.child} k FORCE INDEX (PRIMARY) ${facts}`, where, key: "k.run", order: "k.run", rest: attributes };
   }
   const [first, ...rest] = attributes;
-  if (first === undefined) return { from: `${tables.fact} f FORCE INDEX (PRIMARY)`, order: "f.id", rest };
+  if (first === undefined) return { from: `${tables.fact} f FORCE INDEX (PRIMARY)`, where: [], key: "f.id", order: "f.id", rest };
   const has = `a.name_key=${keyLiteral(first.name)} AND a.value_key=${valueLiteral(first)}${before === undefined ? "" : ` AND a.chain<${number(before)}`}`;
   const chains = `FROM ${tables.attribute} a FORCE INDEX (by_value)`;
   // The first run of a chain has its key.
   const runs = `(SELECT a.chain AS run ${chains} WHERE ${has} UNION ALL SELECT n.run ${chains} STRAIGHT_JOIN ${tables.follower} n ON n.chain=a.chain WHERE ${has})`;
-  return { from: `${runs} k ${facts}`, order: "k.run", rest };
+  // The sum keeps the server from taking the key for that of another table, and from sorting whole records instead of keys.
+  return { from: `${runs} k ${facts}`, where: [], key: "k.run", order: "k.run+0", rest };
 }

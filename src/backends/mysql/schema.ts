@@ -87,8 +87,9 @@ export function migrationsOf(tables: Tables): readonly Migration[] {
       title: "runs, their histories, inboxes and shelves, tasks, workers",
       statements: [
         `CREATE TABLE IF NOT EXISTS ${t.name} (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, ${id("name")}, UNIQUE KEY by_name (name_key)) ${options}`,
+        // locked_on: the server, and when it was started, on which the worker holds the lock of this name; null: only its lease tells of its death.
         `CREATE TABLE IF NOT EXISTS ${t.worker} (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, ${id("worker")}, lock_name VARCHAR(64) NOT NULL,
-  lease_until DOUBLE NOT NULL, beat INT NOT NULL DEFAULT 0, UNIQUE KEY by_worker (worker_key)) ${options}`,
+  locked_on VARCHAR(255) NULL, lease_until DOUBLE NOT NULL, beat INT NOT NULL DEFAULT 0, UNIQUE KEY by_worker (worker_key)) ${options}`,
         `CREATE TABLE IF NOT EXISTS ${t.fact} (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, ${id("workflow")}, superseded BIGINT NOT NULL, ${id("run")},
   name INT NOT NULL, version TEXT NULL, engine_version INT NOT NULL, input_hash TEXT NOT NULL, created_at DOUBLE NOT NULL, deadline_at DOUBLE NULL,
   ${id("parent", "NULL")}, options LONGTEXT NULL,

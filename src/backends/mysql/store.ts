@@ -1,5 +1,14 @@
 import { PerdureError } from "../../errors.js";
-import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import {
+  isOpen,
+  StoreFailure,
+  type Operation,
+  type Outcome,
+  type Pulse,
+  type RunRecord,
+  type Store,
+  type WorkerKey,
+} from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
@@ -11,15 +20,17 @@ import { makesNews } from "../../backend/makes-news.js";
 import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";
+import { lookout, type Lookout } from "./lookout.js";
 import { migrate } from "./migrate.js";
 import { nameTable } from "./names.js";
+import { pulse } from "./pulse.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
 import type { Tables } from "./schema.js";
 import { readChunks, readEntries, readStreamTail } from "./shelf.js";
 import { sourceOf, type Source } from "./source.js";
 import { clockSql, numberOf, placeSql } from "./sql.js";
 import { expireTasks } from "./task-outcomes.js";
-import { recover, registerWorker, renewStatement, retireWorker } from "./workers.js";
+import { recover, registerWorker, retireWorker } from "./workers.js";
 import { applyWithin } from "./within.js";
 
 export interface MysqlStoreOptions {
@@ -47,12 +58,14 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       noteTime: clock.note,
       monotonicMs: () => runtime.monotonicMs(),
     };
+    const heard = hints(scope, runtime);
     return new MysqlStore({
       hall,
       clock,
       source,
-      live: liveness({ source, runtime, scope }),
-      hints: hints(scope, runtime),
+      look: lookout({ runtime, look: () => heard.tellOwn() }),
+      live: liveness({ source, runtime, scope, workerTable: tables.worker }),
+      hints: heard,
       place: String(place),
     });
   } catch (error) {
@@ -67,6 +80,7 @@ interface Parts {
   readonly source: Source;
   readonly live: Liveness;
   readonly hints: Hints;
+  readonly look: Lookout;
   /** The server and the database. */
   readonly place: string;
 }
@@ -95,6 +109,7 @@ class MysqlStore implements Store {
     );
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#parts.hints.tellOthers();
+    if (outcomes.some((outcome, index) => leavesWork(operations[index], outcome, isMine))) this.#parts.look.expect();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -119,7 +134,7 @@ class MysqlStore implements Store {
       // Held before its row can be seen.
       await live.hold(lockName);
       try {
-        const worker = await registerWorker(hall, options, lockName);
+        const worker = await registerWorker(hall, options, { lockName, here: await live.place() });
         this.#lockNames.set(worker, lockName);
         return { worker };
       } catch (error) {
@@ -129,11 +144,8 @@ class MysqlStore implements Store {
     });
   }
 
-  renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
-    return this.#call(async ({ tables }) => {
-      const [renewed] = await this.#parts.live.ask([renewStatement(tables, worker, leaseMs)]);
-      return (renewed?.affected ?? 0) === 1;
-    });
+  pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    return this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
@@ -165,16 +177,20 @@ class MysqlStore implements Store {
 
   // Claims. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
-    return this.#call((hall) => claimRuns(hall, options));
+  async claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
+    const claimed = await this.#look((hall) => claimRuns(hall, options));
+    if (claimed.runs.length > 0) this.#parts.look.expect();
+    return claimed;
   }
 
   reclaimRun(options: Parameters<Store["reclaimRun"]>[0]): ReturnType<Store["reclaimRun"]> {
     return this.#call((hall) => reclaimRun(hall, options));
   }
 
-  claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
-    return this.#call((hall) => claimTasks(hall, options));
+  async claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
+    const claimed = await this.#look((hall) => claimTasks(hall, options));
+    if (claimed.tasks.length > 0) this.#parts.look.expect();
+    return claimed;
   }
 
   inspectOwned(worker: WorkerKey): ReturnType<Store["inspectOwned"]> {
@@ -202,16 +218,26 @@ class MysqlStore implements Store {
     return this.#call((hall) => loadInboxes(hall, runs));
   }
 
-  findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
-    return this.#call((hall) => findRuns(hall, targets));
+  // Whoever asks what a run has come to is likely to ask again.
+  async findRuns(targets: Parameters<Store["findRuns"]>[0]): ReturnType<Store["findRuns"]> {
+    const found = await this.#look((hall) => findRuns(hall, targets));
+    for (const [index, one] of found.entries())
+      if (one !== null && isOpen(one.run.status))
+        this.#parts.look.noteAnswer(`run ${JSON.stringify(targets[index])}`, `${one.run.runId} ${one.run.lastSeq} ${one.run.inboxCount}`);
+    return found;
   }
 
-  readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
-    return this.#call((hall) => readEntries(hall, options));
+  async readEntries(options: Parameters<Store["readEntries"]>[0]): ReturnType<Store["readEntries"]> {
+    const entries = await this.#look((hall) => readEntries(hall, options));
+    this.#parts.look.noteAnswer(`entries ${JSON.stringify(options)}`, String(entries?.map((entry) => entry?.version ?? 0)));
+    return entries;
   }
 
-  readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
-    return this.#call((hall) => readChunks(hall, options));
+  async readChunks(options: Parameters<Store["readChunks"]>[0]): ReturnType<Store["readChunks"]> {
+    const read = await this.#look((hall) => readChunks(hall, options));
+    const { target, stream, from } = options;
+    if (read?.isOpen === true) this.#parts.look.noteAnswer(`chunks ${JSON.stringify([target, stream])}`, String(from + read.chunks.length));
+    return read;
   }
 
   readStreamTail(options: Parameters<Store["readStreamTail"]>[0]): ReturnType<Store["readStreamTail"]> {
@@ -229,10 +255,20 @@ class MysqlStore implements Store {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { hall, live, hints: heard } = this.#parts;
+    const { hall, live, hints: heard, look } = this.#parts;
+    look.close();
     heard.close();
     live.close();
     hall.lanes.close();
+  }
+
+  /** A call by which somebody finds out what others have done. */
+  async #look<T>(work: (hall: Hall) => Promise<T>): Promise<T> {
+    const { hall, look } = this.#parts;
+    const startMs = hall.monotonicMs();
+    const found = await this.#call(work);
+    look.noteCost(hall.monotonicMs() - startMs);
+    return found;
   }
 
   async #call<T>(work: (hall: Hall) => Promise<T>): Promise<T> {
@@ -243,6 +279,13 @@ class MysqlStore implements Store {
       throw asFailure(error, this.#parts.source);
     }
   }
+}
+
+/** Does this leave something to be done by another process, which will show before long? */
+function leavesWork(operation: Operation | undefined, outcome: Outcome, isMine: (worker: WorkerKey) => boolean): boolean {
+  if (outcome.status === "started") return !outcome.owned;
+  if (outcome.status === "sent" || outcome.status === "finished") return outcome.owner === null || !isMine(outcome.owner);
+  return outcome.status === "committed" && operation?.type === "turn" && operation.effects.tasks.length > 0;
 }
 
 /** Whatever went wrong, as the engine understands it: what is not the driver's is a bug of ours, found before anything was committed. */

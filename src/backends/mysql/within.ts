@@ -66,10 +66,15 @@ export const askerOn =
     new Promise((resolve, reject) => {
       connection.query({ sql, rowsAsArray: true }, (error, result) => {
         if (error === null || error === undefined) resolve(answerOf(result));
-        // The driver's own refusals have no code, and all of them mean that the connection is gone.
-        else reject((error as { readonly code?: string }).code === undefined ? new ConnectionLost(String(error)) : error);
+        else reject(withCode(error));
       });
     });
+
+/** The driver's own refusals have no code; all of them mean that the connection is gone. */
+function withCode(error: unknown): unknown {
+  const { code, message } = error as { readonly code?: string; readonly message?: string };
+  return code === undefined ? new ConnectionLost(message) : error;
+}
 
 function workOn(ask: Ask, live: Pick<Liveness, "ask">, bytesMax: number): Work {
   const run = async (statements: readonly string[]): Promise<readonly Answer[]> => {

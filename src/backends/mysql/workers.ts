@@ -3,25 +3,23 @@ import type { Store, WorkerKey } from "../../backend/index.js";
 import type { Hall } from "./claims.js";
 import type { Work } from "./lanes.js";
 import type { Liveness, LockState } from "./liveness.js";
+import type { Row } from "./session.js";
 import { suspectCrashCount, type Tables } from "./schema.js";
 import { idColumns, nowSql, number, numberOf, pieces, text } from "./sql.js";
 
 export async function registerWorker(
   { lanes, tables }: Hall,
   { workerId, leaseMs }: Parameters<Store["registerWorker"]>[0],
-  lockName: string,
+  { lockName, here }: { readonly lockName: string; readonly here: string | null },
 ): Promise<WorkerKey> {
   const [answer] = await lanes.transact((work) =>
     work.commit([
-      `INSERT INTO ${tables.worker} (worker_key, worker_long, lock_name, lease_until) VALUES (${idColumns(workerId)},${text(lockName)},${nowSql}+${number(leaseMs)})`,
+      `INSERT INTO ${tables.worker} (worker_key, worker_long, lock_name, locked_on, lease_until)
+VALUES (${idColumns(workerId)},${text(lockName)},IF(IS_USED_LOCK(${text(lockName)}) IS NULL,NULL,${text(here)}),${nowSql}+${number(leaseMs)})`,
     ]),
   );
   return answer?.insertId ?? 0;
 }
-
-/** `beat` always changes, so that the count of rows is the same whether the driver asks for found rows or for changed ones. */
-export const renewStatement = (tables: Tables, worker: WorkerKey, leaseMs: number): string =>
-  `UPDATE ${tables.worker} SET lease_until=${nowSql}+${number(leaseMs)}, beat=(beat+1) MOD 1000000 WHERE id=${worker} AND lease_until>${nowSql}`;
 
 export async function retireWorker({ lanes, tables }: Hall, worker: WorkerKey): Promise<void> {
   await lanes.transact(async (work) => {
@@ -31,9 +29,41 @@ export async function retireWorker({ lanes, tables }: Hall, worker: WorkerKey): 
   });
 }
 
-interface WorkerRow {
-  readonly key: WorkerKey;
+interface WorkerRow extends LockState {
   readonly isExpired: boolean;
+}
+
+/** The workers there are, and the owners that are named by what they hold. */
+interface Seen {
+  readonly workers: readonly WorkerRow[];
+  readonly owners: readonly WorkerKey[];
+}
+
+/** The rows of `casualtyStatement`, among others. */
+export function casualtiesOf(hall: Hall, rows: readonly Row[], askedMs: number): Seen {
+  const [workers, owners]: [WorkerRow[], WorkerKey[]] = [[], []];
+  for (const [kind, key, time, isExpired, lock] of rows) {
+    if (numberOf(kind) === 1) owners.push(numberOf(key));
+    if (numberOf(kind) !== 0) continue;
+    hall.noteTime(numberOf(time), askedMs);
+    workers.push({ key: numberOf(key), isExpired: numberOf(isExpired) !== 0, isHeld: lock === "held", isHere: lock === "free here" });
+  }
+  return { workers, owners: [...new Set(owners)] };
+}
+
+/** Workers that are dead, and owners that no living worker stands for. Only reads, so that looking costs no transaction. */
+async function findCasualties(hall: Hall, live: Liveness, self: WorkerKey | null): Promise<Casualties> {
+  let seen: Seen = { workers: [], owners: [] };
+  const dead = await live.findDead(async (here) => {
+    const askedMs = hall.monotonicMs();
+    const [answer] = await live.ask([casualtyStatement(hall.tables, here)]);
+    seen = casualtiesOf(hall, answer?.rows ?? [], askedMs);
+    return seen.workers;
+  });
+  const gone = seen.workers.filter(({ key, isExpired }) => key !== self && (isExpired || dead.has(key))).map(({ key }) => key);
+  // By owner, not by death: a worker that was declared dead before it took something must not keep it.
+  const living = new Set(seen.workers.map(({ key }) => key).filter((key) => !gone.includes(key)));
+  return { workers: gone, owners: seen.owners.filter((owner) => owner !== self && !living.has(owner)) };
 }
 
 interface Casualties {
@@ -41,39 +71,11 @@ interface Casualties {
   readonly owners: readonly WorkerKey[];
 }
 
-/** Workers that are dead, and owners that no living worker stands for. Only reads, so that looking costs no transaction. */
-async function findCasualties(hall: Hall, live: Liveness, self: WorkerKey | null): Promise<Casualties> {
-  let workers: WorkerRow[] = [];
-  let owners: WorkerKey[] = [];
-  const read = async (): Promise<readonly LockState[]> => {
-    const askedMs = hall.monotonicMs();
-    const [answer] = await live.ask([casualtyStatement(hall.tables)]);
-    const states: LockState[] = [];
-    workers = [];
-    owners = [];
-    for (const [key, time, isExpired, holder] of answer?.rows ?? []) {
-      if (time === null) {
-        owners.push(numberOf(key));
-        continue;
-      }
-      hall.noteTime(numberOf(time), askedMs);
-      workers.push({ key: numberOf(key), isExpired: numberOf(isExpired) !== 0 });
-      states.push({ worker: numberOf(key), isHeld: holder !== null });
-    }
-    return states;
-  };
-  const dead = await live.findDead(read);
-  const gone = workers.filter(({ key, isExpired }) => key !== self && (isExpired || dead.has(key))).map(({ key }) => key);
-  // By owner, not by death: a worker that was declared dead before it took something must not keep it.
-  const living = new Set(workers.map(({ key }) => key).filter((key) => !gone.includes(key)));
-  return { workers: gone, owners: [...new Set(owners)].filter((owner) => owner !== self && !living.has(owner)) };
-}
-
 /** The workers, and the owners in each index, found by one look each: never a scan over all that they own. */
-const casualtyStatement = (tables: Tables): string =>
-  `SELECT id, ${nowSql}, lease_until<=${nowSql}, IS_USED_LOCK(lock_name) FROM ${tables.worker}
-UNION ALL SELECT owner, NULL, NULL, NULL FROM ${tables.run} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner
-UNION ALL SELECT owner, NULL, NULL, NULL FROM ${tables.task} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner`;
+export const casualtyStatement = (tables: Tables, here: string | null): string =>
+  `SELECT 0, id, ${nowSql}, lease_until<=${nowSql}, IF(IS_USED_LOCK(lock_name) IS NULL, IF(locked_on=${text(here)},'free here','free'), 'held') FROM ${tables.worker}
+UNION ALL SELECT 1, owner, NULL, NULL, NULL FROM ${tables.run} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner
+UNION ALL SELECT 1, owner, NULL, NULL, NULL FROM ${tables.task} FORCE INDEX (owned) WHERE owner IS NOT NULL GROUP BY owner`;
 
 export async function recover(
   hall: Hall,

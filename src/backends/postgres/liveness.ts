@@ -11,21 +11,34 @@ import type { Session } from "./session.js";
 export interface Liveness {
   /** The first half of the locks' keys. */
   readonly lockClass: number;
+  /** Takes the lock of those who listen, on a connection that does. */
+  enterListener(session: Session): Promise<void>;
   isOurs(worker: WorkerKey): boolean;
   /** Takes the locks of this process's workers on a new connection. */
   holdAllOn(session: Session): Promise<void>;
   /** A worker of this process; it holds its lock on the first link already. */
   hold(worker: WorkerKey, links: readonly Link[]): Promise<void>;
   letGo(worker: WorkerKey, links: readonly Link[]): Promise<void>;
-  /** Is anybody dead, or anything owned by nobody who lives? `unlocked`: the workers whose locks are gone for good. */
-  judge(seen: readonly Seen[], self: WorkerKey | null, monotonicMs: number): { readonly dead: boolean; readonly unlocked: WorkerKey[] };
+  judge(seen: readonly Seen[], self: WorkerKey | null, monotonicMs: number): Verdict;
 }
+
+export interface Verdict {
+  /** Is anybody dead, or anything owned by nobody who lives? */
+  readonly dead: boolean;
+  /** The workers whose locks are gone for good. */
+  readonly unlocked: WorkerKey[];
+  /** Is a lock missing that may come back? Another look will tell, after `missingMs`. */
+  readonly isMissing: boolean;
+}
+
+/** In the place of a worker's key, in the locks of those who listen. Their number is the number of the connections that hold it. */
+export const listenerKey = 0x7fff_ffff;
 
 /** A row of a look: of a worker, or (with nulls) of an owner. */
 export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null];
 
-/** How long a lock must be missing. Longer than a lost connection takes to come back, shorter than two looks are apart. */
-const missingMs = 200;
+/** How long a lock must be missing: longer than a lost connection takes to come back. */
+export const missingMs = 200;
 
 export function liveness(lockClass: number): Liveness {
   const ours = new Set<WorkerKey>();
@@ -38,6 +51,7 @@ export function liveness(lockClass: number): Liveness {
 
   return {
     lockClass,
+    enterListener: (session) => lockOn(session, listenerKey),
     isOurs: (worker: WorkerKey): boolean => ours.has(worker),
     async holdAllOn(session: Session): Promise<void> {
       for (const worker of ours) await lockOn(session, worker);
@@ -70,7 +84,7 @@ export function liveness(lockClass: number): Liveness {
       }
       missingSince = missing;
       const hasOrphans = seen.some(([key, isExpired]) => isExpired === null && key !== self && !living.has(key));
-      return { dead: dead || hasOrphans || unlocked.length > 0, unlocked };
+      return { dead: dead || hasOrphans || unlocked.length > 0, unlocked, isMissing: missing.size > unlocked.length };
     },
   };
 }

@@ -1,4 +1,4 @@
-import { StoreFailure, type Operation, type Outcome, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import { StoreFailure, type Operation, type Outcome, type Pulse, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { makesNews } from "../../backend/makes-news.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
@@ -8,7 +8,7 @@ import type { PostgresPool } from "./driver.js";
 import { toStoreFailure, type Mask } from "./failure.js";
 import { createHints, type Hints } from "./hints.js";
 import { Link } from "./link.js";
-import { liveness, type Liveness, type Seen } from "./liveness.js";
+import { liveness, missingMs, type Liveness, type Seen, type Verdict } from "./liveness.js";
 import { prepareDatabase, type TableOptions } from "./migrate.js";
 import { indexForm, lockClassOf } from "./names.js";
 import { listRuns } from "./listing.js";
@@ -35,6 +35,7 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
   const hints = createHints({
     runtime,
     channel: `perdure_${schema}`,
+    enter: (session) => live.enterListener(session),
     notify: (sender) => reader.query(statements.notify, [`perdure_${schema}`, sender], "read"),
   });
 
@@ -97,6 +98,18 @@ function keepOpen(link: Link, runtime: Runtime): void {
 /** How many tasks expire in one transaction: it holds their runs. */
 const expiringMax = 500;
 
+type PulseRow = readonly [
+  time: number,
+  isAlive: boolean,
+  nextRunDueAt: number | null,
+  nextTaskDueAt: number | null,
+  hasExpired: boolean,
+  listeners: number,
+  key: WorkerKey | null,
+  isExpired: boolean | null,
+  isUnlocked: boolean | null,
+];
+
 interface Parts {
   readonly schema: string;
   readonly mask: Mask;
@@ -158,16 +171,27 @@ class PostgresStore implements Store {
     return { worker };
   }
 
-  async renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
-    const { control, statements, clock, live, runtime } = this.#parts;
+  async pulse({ worker, leaseMs, runRoutes, taskRoutes }: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    const { control, statements, clock, live, hints, runtime } = this.#parts;
     const { isPooled } = await control.session();
-    const values = [worker, leaseMs, !isPooled && live.isOurs(worker)];
-    const asked = runtime.monotonicMs();
-    const rows = await control.rows<[number]>(statements.renew, values, "write");
-    const time = rows[0]?.[0];
-    if (time === undefined) return false;
+    const values = [worker, leaseMs, !isPooled && live.isOurs(worker), formsOf(runRoutes), formsOf(taskRoutes), live.lockClass >>> 0];
+    const [asked, notes] = [runtime.monotonicMs(), hints.countNotes()];
+    const rows = await control.rows<PulseRow>(statements.pulse, values, "write");
+    const [time = 0, isAlive = false, nextRunDueAt = null, nextTaskDueAt = null, hasExpired = false, listeners = 0] = rows[0] ?? [];
     clock.enter(asked, runtime.monotonicMs(), time);
-    return true;
+    const seen = rows.flatMap(([, , , , , , key, isExpired, isUnlocked]): Seen[] => (key === null ? [] : [[key, isExpired, isUnlocked]]));
+    const { dead, isMissing } = live.judge(seen, worker, runtime.monotonicMs());
+    // A session that is pooled would not hear of those who come.
+    hints.noteListeners(isPooled ? 1 : listeners, notes);
+    return {
+      isAlive,
+      ownsAny: seen.some(([key, isExpired]) => isExpired === null && key === worker),
+      othersOwn: seen.some(([key, isExpired]) => isExpired === null && key !== worker),
+      nextRunDueAt,
+      nextTaskDueAt,
+      hasCasualties: dead || isMissing,
+      hasExpired,
+    };
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
@@ -179,8 +203,14 @@ class PostgresStore implements Store {
 
   async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
     const { control, statements, live, runtime, hints } = this.#parts;
-    const seen = await control.rows<Seen>(statements.look, [live.lockClass >>> 0], "read");
-    const { dead, unlocked } = live.judge(seen, self, runtime.monotonicMs());
+    const look = async (): Promise<Verdict> =>
+      live.judge(await control.rows<Seen>(statements.look, [live.lockClass >>> 0], "read"), self, runtime.monotonicMs());
+    let verdict = await look();
+    if (verdict.isMissing) {
+      await new Promise<void>((resolve) => void runtime.setTimer(resolve, missingMs + 1));
+      verdict = await look();
+    }
+    const { dead, unlocked } = verdict;
     if (!dead) return { workers: 0, runs: 0, tasks: 0 };
     const [row] = await control.rows<[number, number, number]>(statements.recover, [self, unlocked], "write");
     const [workers = 0, runs = 0, tasks = 0] = row ?? [];

@@ -1,4 +1,4 @@
-import type { Operation, Outcome, RunRecord, Store, WorkerKey } from "../../backend/index.js";
+import type { Operation, Outcome, Pulse, RunRecord, Store, WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { makesNews } from "../../backend/makes-news.js";
@@ -15,7 +15,7 @@ import { wake } from "./wake.js";
 import type { Wake } from "./wake.js";
 import { applyWithin } from "./within.js";
 import type { OwnFile } from "./within.js";
-import { findCasualties, recover, registerWorker, release, retireWorker } from "./workers.js";
+import { findCasualties, isAlive, othersOwn, ownsAny, recover, registerWorker, release, retireWorker } from "./workers.js";
 
 export interface SqliteStoreOptions {
   readonly driver: SqliteDriver;
@@ -95,8 +95,22 @@ export class SqliteStore implements Store {
     }
   }
 
-  renewLease({ worker, leaseMs }: Parameters<Store["renewLease"]>[0]): Promise<boolean> {
-    return this.#database.write((work) => work.workers.renew(worker, work.now + leaseMs, work.now), { ...relaxed, urgent: true });
+  async pulse({ worker, leaseMs, runRoutes, taskRoutes }: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    const isRenewed =
+      leaseMs !== null &&
+      (await this.#database.write((work) => work.workers.renew(worker, work.now + leaseMs, work.now), { ...relaxed, urgent: true }));
+    return this.#database.read((tables, now) => {
+      const { workers, owners } = findCasualties(tables, worker, now, this.#liveness.probe);
+      return {
+        isAlive: leaseMs === null ? isAlive(tables, worker, now) : isRenewed,
+        ownsAny: ownsAny(tables, worker),
+        othersOwn: othersOwn(tables, worker),
+        nextRunDueAt: nextRunDueAt(tables, runRoutes, -1),
+        nextTaskDueAt: nextTaskDueAt(tables, taskRoutes, -1),
+        hasCasualties: workers.length + owners.length > 0,
+        hasExpired: hasExpiredTasks(tables, now),
+      };
+    });
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {

@@ -141,7 +141,7 @@ export async function openThreadedStore(runtime: Runtime, options: ThreadOptions
       return applyWithin(file, runtime.now(), transaction, operations) as never;
     },
     registerWorker: (registration) => line.call("registerWorker", registration),
-    renewLease: (lease) => line.call("renewLease", lease),
+    pulse: (question) => line.call("pulse", question),
     retireWorker: (worker) => line.call("retireWorker", worker),
     recover: (self) => line.call("recover", self),
     expireTasks: () => line.call("expireTasks"),

@@ -42,6 +42,21 @@ export function findCasualties(tables: Tables, self: WorkerKey | null, now: numb
   return { workers, owners: [...owners].filter((owner) => owner !== self && !living.has(owner)) };
 }
 
+export function isAlive({ workers }: Tables, worker: WorkerKey, now: number): boolean {
+  const row = workers.byKey(worker);
+  return row !== undefined && now < row.leaseUntil;
+}
+
+/** Keys are whole numbers: an owner above the one before it is this one, if it owns anything. */
+export const ownsAny = ({ runQueue, taskQueue }: Tables, worker: WorkerKey): boolean =>
+  runQueue.ownerAbove(worker - 1) === worker || taskQueue.ownerAbove(worker - 1) === worker;
+
+export const othersOwn = ({ runQueue, taskQueue }: Tables, worker: WorkerKey): boolean =>
+  [runQueue, taskQueue].some(({ ownerAbove }) => {
+    const first = ownerAbove(-1);
+    return (first === worker ? ownerAbove(worker) : first) !== undefined;
+  });
+
 /** The owners in an index, each found by one look: never a scan over all that they own. */
 function* ownersOf(ownerAbove: (worker: WorkerKey) => WorkerKey | undefined): Iterable<WorkerKey> {
   for (let owner = ownerAbove(-1); owner !== undefined; owner = ownerAbove(owner)) yield owner;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
+import { renew } from "./renew.js";
 import { countOf, race } from "./race.js";
 import { completed, driving, finishOf, hourMs, lineOf, messageOf, sampleRun, sendOf, startOf, taskOf, turnOf } from "./samples.js";
 
@@ -148,7 +149,7 @@ export const concurrency: Checks = {
     const worker = await lab.worker();
     const results = await race(lab, 20, async (store, index) =>
       index % 2 === 0
-        ? store.renewLease({ worker, leaseMs: hourMs })
+        ? renew(store, worker, hourMs)
         : expectStatus(await lab.do(startOf(sampleRun({ workflowId: `w${index}` })), store), "started"),
     );
     assert.ok(results.every(Boolean));

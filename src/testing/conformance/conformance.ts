@@ -11,6 +11,7 @@ import { openLab, type Checks, type ConformanceTarget } from "./lab.js";
 import { leases } from "./leases.js";
 import { listing } from "./listing.js";
 import { parking } from "./parking.js";
+import { pulses } from "./pulses.js";
 import { recovery } from "./recovery.js";
 import { reuse } from "./reuse.js";
 import { routes } from "./routes.js";
@@ -71,6 +72,7 @@ export function backendConformance(options: ConformanceOptions): void {
     claims,
     routes,
     leases,
+    pulses,
     recovery,
     listing,
     values,

@@ -16,6 +16,7 @@ import type {
 import { systemRuntime, type Runtime } from "../../platform/runtime.js";
 import { expectStatus, snapshotOf, type Snapshot } from "./assertions.js";
 import { patienceMs, patientStore, pauseMs } from "./patient-store.js";
+import { renew } from "./renew.js";
 import { driving, hourMs, sampleRun, startOf, turnOf, type Held } from "./samples.js";
 
 /** An empty store to be tried. */
@@ -141,7 +142,7 @@ function makeLab(basis: Pick<Lab, "store" | "open" | "until" | "eventually" | "c
     claimOnlyTask: async (worker, routes = ["charge"]) => only((await store.claimTasks({ worker, routes, limit: 1000 })).tasks),
     look: ({ runId }) => snapshotOf(store, { runId }),
     endLease: async (worker) => {
-      assert.ok(await store.renewLease({ worker, leaseMs: 1 }), "the lease lasts");
+      assert.ok(await renew(store, worker, 1), "the lease lasts");
       await until(store.now() + 2);
     },
     crashWith: async (claim) => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { expectStatus } from "./assertions.js";
 import type { Checks } from "./lab.js";
+import { renew } from "./renew.js";
 import { driving, finishOf, hourMs, taskOf, turnOf } from "./samples.js";
 
 export const leases: Checks = {
@@ -11,30 +12,30 @@ export const leases: Checks = {
   async "a renewed lease holds beyond its first end"(lab) {
     const worker = await lab.worker({ leaseMs: 1500 });
     const firstEnd = lab.store.now() + 1500;
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), true);
+    assert.equal(await renew(lab.store, worker, hourMs), true);
     const run = await lab.drive(worker);
     await lab.until(firstEnd + 1);
     await lab.assertUntouched([run], async () => assert.deepEqual(await lab.store.recover(null), { workers: 0, runs: 0, tasks: 0 }));
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), true);
+    assert.equal(await renew(lab.store, worker, hourMs), true);
   },
 
   async "a lease that is over is never renewed, noticed or not"(lab) {
     const worker = await lab.worker();
     await lab.endLease(worker);
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), false);
+    assert.equal(await renew(lab.store, worker, hourMs), false);
     assert.equal((await lab.store.recover(null)).workers, 1);
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), false);
+    assert.equal(await renew(lab.store, worker, hourMs), false);
   },
 
   async "a lease lasts from its last renewal, also where that ends it earlier"(lab) {
     const worker = await lab.worker();
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: 1 }), true);
+    assert.equal(await renew(lab.store, worker, 1), true);
     await lab.until(lab.store.now() + 2);
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), false);
+    assert.equal(await renew(lab.store, worker, hourMs), false);
   },
 
   async "only workers that were registered have a lease"(lab) {
-    assert.equal(await lab.store.renewLease({ worker: 4711, leaseMs: hourMs }), false);
+    assert.equal(await renew(lab.store, 4711, hourMs), false);
   },
 
   async "a worker that retires gives everything up at once, without a crash counted"(lab) {
@@ -49,7 +50,7 @@ export const leases: Checks = {
       expectStatus(await lab.do(turnOf(run, driving)), "fenced");
       expectStatus(await lab.do(finishOf(task)), "gone");
     });
-    assert.equal(await lab.store.renewLease({ worker, leaseMs: hourMs }), false);
+    assert.equal(await renew(lab.store, worker, hourMs), false);
     assert.deepEqual(await lab.store.recover(other), { workers: 0, runs: 0, tasks: 0 });
   },
 

@@ -25,7 +25,7 @@ export function patientStore(store: Store, passTime: () => Promise<void>): Store
     // Not tried again: after a failure the application's transaction is over.
     applyWithin: (transaction, operations) => store.applyWithin(transaction, operations),
     registerWorker: retrying((options) => store.registerWorker(options)),
-    renewLease: retrying((options) => store.renewLease(options)),
+    pulse: retrying((options) => store.pulse(options)),
     retireWorker: retrying((worker) => store.retireWorker(worker)),
     recover: retrying((self) => store.recover(self)),
     expireTasks: retrying(() => store.expireTasks()),

@@ -2,7 +2,7 @@ import type { LaunchOptions } from "../../api/client-types.js";
 import { drawFaultRates, noFaults, type FaultRates } from "./faults.js";
 import { drawMisfortunes, type Misfortune } from "./nemesis.js";
 import type { Prng } from "./prng.js";
-import { drawWorkload, type Workload } from "./client-script.js";
+import { drawWorkload, type Workload } from "./workload.js";
 
 /** Everything about a schedule that is decided before it begins. */
 export interface ScheduleConfig {

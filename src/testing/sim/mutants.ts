@@ -4,38 +4,9 @@
  */
 import type { Store } from "../../backend/backend.js";
 import { StoreFailure } from "../../backend/failures.js";
-import type { Operation, Outcome, TurnOperation } from "../../backend/operations.js";
-import type { MemoryState } from "../../backends/memory/state.js";
-import type { Prng } from "./prng.js";
-import type { VirtualProcess } from "./virtual-process.js";
-
-interface Around {
-  readonly state: MemoryState;
-  readonly prng: Prng;
-}
-
-export interface Mutant {
-  readonly name: string;
-  readonly inside?: (store: Store, around: Around) => Store;
-  readonly outside?: (store: Store, process: VirtualProcess) => Store;
-}
-
-/** Changes operations on their way into the store. */
-const rewriting = (name: string, rewrite: (operation: Operation, around: Around) => Operation): Mutant => ({
-  name,
-  inside: (store, around) => ({
-    ...store,
-    apply: (operations) => store.apply(operations.map((operation) => rewrite(operation, around))) as Promise<never>,
-  }),
-});
-
-const changingTurns = (name: string, change: (turn: TurnOperation, around: Around) => TurnOperation): Mutant =>
-  rewriting(name, (operation, around) => (operation.type === "turn" ? change(operation, around) : operation));
-
-const withEffects = (turn: TurnOperation, effects: Partial<TurnOperation["effects"]>): TurnOperation => ({
-  ...turn,
-  effects: { ...turn.effects, ...effects },
-});
+import type { Operation, Outcome } from "../../backend/operations.js";
+import { languageMutants } from "./language-mutants.js";
+import { changingTurns, rewriting, withEffects, type Mutant } from "./mutant.js";
 
 export const mutants: readonly Mutant[] = [
   changingTurns("no-epoch-check", (turn, { state }) => ({ ...turn, epoch: state.runs.get(turn.key)?.epoch ?? turn.epoch })),
@@ -127,6 +98,7 @@ export const mutants: readonly Mutant[] = [
     name: "dead-workers-keep-their-runs",
     inside: (store) => ({ ...store, recover: () => Promise.resolve({ workers: 0, runs: 0, tasks: 0 }) }),
   },
+  ...languageMutants,
 ];
 
 /** What an operation would be answered if all went well. */

@@ -5,7 +5,9 @@ import { isPerdureError } from "../../errors.js";
 import type { PayloadCodec } from "../../codec/codec.js";
 import { runScript, type ClientScript } from "./client-script.js";
 import type { ScheduleConfig } from "./config.js";
-import { createDefinitions, type BodyCall, type Host } from "./interpreter.js";
+import { createHost } from "./bodies.js";
+import { createDefinitions } from "./interpreter.js";
+import { Outsiders } from "./outsiders.js";
 import type { Prng } from "./prng.js";
 import { createSimBackend, type Network } from "./sim-store.js";
 import type { Tally } from "./tally.js";
@@ -36,9 +38,12 @@ export interface PlacesOptions {
 export class Places {
   readonly all: Place[] = [];
   readonly #options: PlacesOptions;
+  readonly #outsiders: Outsiders;
 
   constructor(options: PlacesOptions) {
     this.#options = options;
+    const { network, witness } = options;
+    this.#outsiders = new Outsiders({ timeline: network.timeline, actor: network.actor, witness, anybody: () => this.#anybody() });
     const { config, prng } = options;
     for (let index = 0; index < config.workers; index++) this.#add(`w${index}`, true);
     for (let index = 0; index < config.clientProcesses; index++) this.#add(`p${index}`, false);
@@ -59,7 +64,7 @@ export class Places {
       logger: createLogger(tally),
       codec: createCodec(process, config.slowCodec),
     };
-    const definitions = createDefinitions(createHost(process, witness));
+    const definitions = createDefinitions(createHost(process, witness, this.#outsiders));
     const opened: Promise<Client> = place.works
       ? launchWith({ ...common, ...onlyOf(definitions, config.abilities[index]), ...config.settings, guard: false }, process.runtime)
       : connectWith(common, process.runtime);
@@ -138,9 +143,14 @@ export class Places {
 
   /** Adds a process for a client. */
   addClient(script: ClientScript): void {
-    const place = this.#add("feeder", false);
+    const place = this.#add(script.client, false);
     place.scripts.push(script);
     this.boot(place);
+  }
+
+  #anybody(): { readonly client: Client; readonly process: VirtualProcess } | undefined {
+    const up = this.all.flatMap(({ client, process }) => (client !== null && process?.actor.state === "up" ? [{ client, process }] : []));
+    return up.length === 0 ? undefined : this.#options.prng.pick(up);
   }
 
   #add(name: string, works: boolean): Place {
@@ -148,46 +158,6 @@ export class Places {
     this.all.push(place);
     return place;
   }
-}
-
-/** What the definitions of one process do: bodies take virtual time, tell the witness, and fail as their program says. */
-function createHost(process: VirtualProcess, witness: Witness): Host {
-  return {
-    body(call: BodyCall, io) {
-      const execution = witness.effects.begin({
-        kind: call.kind,
-        runId: call.runId,
-        path: call.path,
-        attempt: io.attempt,
-        attemptsMax: call.attempts,
-        seen: call.seen,
-        processName: process.name,
-        startedAt: witness.nowMs(),
-        aborted: () => io.signal.aborted,
-      });
-      const twin = witness.effects.executions.find(
-        (other) =>
-          other !== execution &&
-          other.outcome === "open" &&
-          other.processName === process.name &&
-          other.runId === call.runId &&
-          other.path === call.path,
-      );
-      if (twin?.aborted() === false)
-        witness.violate(
-          "I8",
-          `${process.name} executes ${call.kind} ${call.path} of ${call.runId} twice at once (attempt ${io.attempt}, the other ${twin.attempt} since ${Math.round(twin.startedAt)})`,
-        );
-      const finish = (): string => {
-        execution.outcome = "failed";
-        if (io.signal.aborted && execution.id % 2 === 0) throw io.signal.reason;
-        if (io.attempt <= call.fails) throw new Error(`failed at ${call.path}`);
-        execution.outcome = "succeeded";
-        return `x${execution.id}`;
-      };
-      return call.bodyMs === 0 ? finish() : process.delay(call.bodyMs).then(finish);
-    },
-  };
 }
 
 type Definitions = ReturnType<typeof createDefinitions>;

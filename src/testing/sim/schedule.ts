@@ -10,11 +10,12 @@ import type { Store } from "../../backend/backend.js";
 import { jsonCodec } from "../../codec/json-codec.js";
 import { drawConfig, type ScheduleConfig } from "./config.js";
 import { createFaults } from "./faults.js";
+import { findOrphans } from "./check-family.js";
 import { checkAtRest } from "./final-checks.js";
 import { OnlineChecker } from "./online-checker.js";
 import { Places } from "./places.js";
 import { createPrng } from "./prng.js";
-import { receivesOf } from "./program.js";
+import { receivesOf, type Program } from "./program.js";
 import { Scheduler } from "./scheduler.js";
 import type { Network } from "./sim-store.js";
 import { describeRun, findStuck } from "./stuck.js";
@@ -23,7 +24,8 @@ import { createTally, type Tally } from "./tally.js";
 import { createActor, createTimeline } from "./timeline.js";
 import { createVirtualRuntime } from "./virtual-runtime.js";
 import { createWitness, type Violation, type Witness } from "./witness.js";
-import type { Mutant } from "./mutants.js";
+import type { Mutant } from "./mutant.js";
+import { textOf } from "./record-texts.js";
 
 export interface ScheduleOptions {
   readonly seed: number;
@@ -54,7 +56,9 @@ const afterlifeMs = 4000;
 const takeoverMs = 4500;
 const feedAfterMs = 40_000;
 const patienceMs = 30_000;
-const quietWithinMs = 10 * 60_000;
+const feedsMax = 20;
+/** How long those who asked for something may wait for their answer when all has ended. */
+const hearingMs = 25_000;
 const unsafeEventsMax = 6000;
 const eventsMax = 60_000;
 
@@ -70,13 +74,11 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   for (const place of places.all) timeline.schedule(world.network.actor, `${place.name} boots`, prng.next() * 50, () => places.boot(place));
   for (const misfortune of world.config.misfortunes)
     timeline.schedule(world.network.actor, misfortune.type, misfortune.atMs, () => strike(world, misfortune));
-  const allEnded = (): boolean => scriptsDone(places) && everyRun(world, (row) => !isOpen(row.status));
+  const allEnded = (): boolean => scriptsDone(places) && world.state.tasks.size === 0 && everyRun(world, (row) => !isOpen(row.status));
   const allAsleep = (): boolean =>
-    scriptsDone(places) && everyRun(world, (row) => !isOpen(row.status) || (row.owner === null && row.dueAt === null));
-  const stuckNow = async (patience: number): Promise<void> => {
-    for (const stuck of await findStuck({ ...world, settle: options.hop, nowMs: world.store.now(), patienceMs: patience }))
-      witness.violate("I18", stuck);
-  };
+    scriptsDone(places) &&
+    world.state.tasks.size === 0 &&
+    everyRun(world, (row) => !isOpen(row.status) || (row.owner === null && row.dueAt === null));
 
   const unsafeUntil = startMs + world.config.unsafeMs;
   await scheduler.run(unsafeUntil, unsafeEventsMax, allEnded);
@@ -88,12 +90,15 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   scheduler.strategy = fair;
   const healedAt = timeline.nowMs();
   await scheduler.run(healedAt + takeoverMs, eventsMax, allEnded);
-  await scheduler.run(healedAt + feedAfterMs, eventsMax, () => allEnded() || allAsleep());
-  if (!allEnded() && witness.violations.length === 0) {
-    await stuckNow(allAsleep() ? 0 : patienceMs);
-    feed(world);
-    await scheduler.run(healedAt + quietWithinMs, eventsMax, allEnded);
+  // Each time that everything sleeps, what it waits for is sent: runs may wait again, go on as others, or start children.
+  for (let round = 0; round < feedsMax && !allEnded() && witness.violations.length === 0; round++) {
+    await scheduler.run(timeline.nowMs() + feedAfterMs, eventsMax, () => allEnded() || allAsleep());
+    if (allEnded()) break;
+    await checkSleepers(world, options.hop, allAsleep());
+    await feed(world);
   }
+  const isHeard = (): boolean => !witness.calls.some((call) => call.outcome === "open" && call.isHeard());
+  await scheduler.run(timeline.nowMs() + hearingMs, eventsMax, isHeard);
   if (witness.violations.length === 0) {
     for (const row of world.state.runs.values())
       if (isOpen(row.status))
@@ -101,10 +106,11 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
           "I18",
           `run ${row.key} did not end:\n${await describeRun({ ...world, settle: options.hop, nowMs: world.store.now() }, row)}`,
         );
-    if (!allEnded()) witness.violate("I18", `clients did not finish: ${describeScripts(places)}`);
+    if (!allEnded()) witness.violate("I18", `clients did not finish, or tasks: ${describeScripts(places)}; ${describeTasks(world)}`);
     await checkAtRest({
       ...world,
       models: world.checker.models,
+      chains: world.checker.chains,
       settle: options.hop,
       startMs,
       toleranceMs: world.config.clockErrorMs + driftMs,
@@ -195,25 +201,46 @@ function strike({ places, faults, timeline, tally }: World, misfortune: Schedule
   }
 }
 
+/** Runs that could move and do not, and children that nobody wants. */
+async function checkSleepers(world: World, settle: ScheduleOptions["hop"], areAsleep: boolean): Promise<void> {
+  const { witness, checker, store, state } = world;
+  const nowMs = store.now();
+  for (const stuck of await findStuck({ ...world, settle, nowMs, patienceMs: areAsleep ? 0 : patienceMs })) witness.violate("I18", stuck);
+  if (!areAsleep) return;
+  for (const row of findOrphans({ state, witness, models: checker.models, chains: checker.chains }))
+    witness.violate(
+      "I19",
+      `run ${row.key} goes on although its parent has ended, or does not want it:\n${await describeRun({ ...world, settle, nowMs }, row)}`,
+    );
+}
+
 /** Sends every open run all messages that it could wait for, so that whatever does not end then is stuck; gives poisoned ones another chance. */
-function feed({ places, state, config, store, tally, network }: World): void {
+async function feed(world: World): Promise<void> {
+  const { places, state, store, tally } = world;
   const open = [...state.runs.values()].filter((row) => isOpen(row.status));
   const ops = open.flatMap((row) =>
-    receivesOf(config.workload.programs.get(row.workflowId) ?? []).flatMap((count, message) =>
+    receivesOf(programOf(world, row)).flatMap((count, message) =>
       Array.from({ length: count }, () => ({ type: "send", waitMs: 0, workflowId: row.workflowId, message, key: null }) as const),
     ),
   );
-  for (const row of open) {
-    if (row.status !== "parked") continue;
-    tally.count("poisoned");
-    timelineResume(row.workflowId);
-  }
-  if (ops.length > 0) places.addClient({ client: "feeder", ops, next: 0, begun: false });
-
-  function timelineResume(workflowId: string): void {
-    network.timeline.schedule(network.actor, "resume", 0, () => void store.apply([{ type: "resume", target: { workflowId } }]));
-  }
+  const parked = open.filter((row) => row.status === "parked");
+  tally.count("poisoned", parked.length);
+  await store.apply(parked.map(({ runId }) => ({ type: "resume", target: { runId } }) as const));
+  if (ops.length > 0) places.addClient({ client: `f${places.all.length}`, ops, next: 0, begun: false });
 }
+
+/** What a run executes: its input, wherever that is by now. */
+function programOf({ state, codec }: World, row: RunRow): Program {
+  const line = state.histories.get(row.key)?.[0];
+  const waiting = state.inboxes.get(row.chain)?.rows.findLast((item) => item.kind === "start" && !item.consumed);
+  const text = textOf((line ?? waiting)?.payload ?? null);
+  return text === null ? [] : (codec.decode(text) as Program);
+}
+
+const describeTasks = ({ state }: World): string =>
+  [...state.tasks.values()]
+    .map((task) => `${task.name} of run ${task.runKey}, owner ${task.owner}, due ${task.dueAt}, ${task.options}`)
+    .join(", ");
 
 const describeScripts = (places: Places): string =>
   places.all

@@ -67,7 +67,7 @@ function createSimStore(network: Network, process: VirtualProcess): Store {
       }>,
     applyWithin: (transaction, operations) => store.applyWithin(transaction, operations),
     registerWorker: (options) => write("registerWorker", options, () => store.registerWorker(options)),
-    renewLease: (options) => write("renewLease", options, () => store.renewLease(options)),
+    pulse: (options) => write("pulse", options, () => store.pulse(options)),
     retireWorker: (worker) => write("retireWorker", worker, () => store.retireWorker(worker)),
     recover: (self) => write("recover", self, () => store.recover(self)),
     expireTasks: () => write("expireTasks", undefined, () => store.expireTasks()),

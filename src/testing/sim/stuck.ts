@@ -2,6 +2,7 @@
 import type { MemoryState, RunRow } from "../../backends/memory/state.js";
 import { isOpen } from "../../backend/records.js";
 import type { ValueCodec } from "../../codec/codec.js";
+import { childRunId } from "../../worker/outgoing.js";
 import { replayCold } from "./cold-replay.js";
 
 export interface StuckOptions {
@@ -41,12 +42,26 @@ async function whyStuck({ state, codec, settle, nowMs, patienceMs }: StuckOption
       return `${what} has its message`;
     if (retryAt !== null && retryAt > since) continue;
     if (command.kind === "step" && row.owner === null) return `${what}, attempt ${attempt}, is driven by nobody`;
-    if (command.kind === "activity" && state.tasksByRun.get(row.key)?.get(command.number) === undefined)
+    if (command.kind === "activity" && !command.local && state.tasksByRun.get(row.key)?.get(command.number) === undefined)
       return `${what}, attempt ${attempt}, has no task`;
+    const isLocal = command.kind === "send" || command.kind === "cancel_run" || (command.kind === "activity" && command.local);
+    if (isLocal && row.owner === null) return `${what} is driven by nobody`;
+    if (command.kind === "child") {
+      const child = newestOf(state, childRunId(row, command.number));
+      if (child === undefined && row.owner === null) return `${what} has no child`;
+      if (child !== undefined && child.endedAt !== null && child.endedAt < since) return `${what} was not told that its child has ended`;
+    }
   }
-  return unread.some((item) => item.kind !== "message")
+  // Updates wait for somebody who answers them.
+  return unread.some((item) => item.kind !== "message" && (item.kind !== "update" || machine.updates?.has(item.name) === true))
     ? `run ${row.key} has ${unread.map((item) => item.kind).join(", ")} in its inbox`
     : null;
+}
+
+function newestOf(state: MemoryState, runId: string): RunRow | undefined {
+  let row = state.runByRunId.get(runId);
+  while (row !== undefined && row.nextInChain !== null) row = row.nextInChain;
+  return row;
 }
 
 /** Everything that explains where a run stands. */

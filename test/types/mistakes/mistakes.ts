@@ -1,7 +1,20 @@
 // What must not compile. The test also takes the directives away and holds what the compiler then says against mistakes.txt:
 // these texts are the first thing that a user in error reads.
-import { activity, message, workflow, workflowRef } from "perdure";
-import type { ActivityContext, ActivityRef, Backend, Client, Handle, Launch, Message, Workflow, WorkflowContext } from "perdure";
+import { activity, message, queue, state, stream, update, workflow, workflowRef } from "perdure";
+import type {
+  ActivityContext,
+  ActivityRef,
+  Attributes,
+  Backend,
+  Client,
+  Handle,
+  Interceptor,
+  Launch,
+  Message,
+  StreamEntry,
+  Workflow,
+  WorkflowContext,
+} from "perdure";
 import { z } from "zod";
 
 declare const client: Client;
@@ -128,4 +141,81 @@ export async function context(): Promise<void> {
   // @ts-expect-error not a schema
   workflow("no-schema", async (_ctx, n: number) => n, { input: { type: "number" } });
   return result as unknown as void;
+}
+
+const setPrice = update<number, boolean>("set-price");
+const progress = state<number>("progress");
+const tokens = stream<string>("tokens");
+const gpu = queue("gpu");
+
+export async function shown(entry: StreamEntry<string>): Promise<void> {
+  // @ts-expect-error a stream is not a state
+  ctx.publish(tokens, "x");
+  // @ts-expect-error a state is not a stream
+  await ctx.write(progress, 1);
+  // @ts-expect-error an update is not a message
+  await handle.send(setPrice, 1);
+  // @ts-expect-error a message is not an update
+  await handle.update(approved, true);
+  // @ts-expect-error a message is not received as an update
+  await ctx.receive(setPrice);
+  // @ts-expect-error a state is read, not streamed
+  handle.stream(progress);
+  // @ts-expect-error wrong value of a state
+  ctx.publish(progress, "half");
+  // @ts-expect-error wrong chunk
+  await ctx.write(tokens, 1);
+  // @ts-expect-error wrong value of an update
+  await handle.update(setPrice, "free");
+  // @ts-expect-error missing value of an update
+  await handle.update(setPrice);
+  // @ts-expect-error a handler of another answer
+  ctx.on(setPrice, (price) => `${price}`);
+  // @ts-expect-error a handler of another request
+  ctx.on(setPrice, (price: string) => price === "");
+  // @ts-expect-error a restart has no value
+  const value: string = entry.value;
+  return value as unknown as void;
+}
+
+export async function composition(): Promise<void> {
+  // @ts-expect-error an activity is not a child
+  await ctx.child(print, { id: 1 });
+  // @ts-expect-error missing input of a child
+  await ctx.child(fulfil);
+  // @ts-expect-error options in the place of a child's input
+  await ctx.startChild(fulfil, { onParentClose: "abandon" });
+  // @ts-expect-error wrong result of a child
+  const text: string = await ctx.child(tick);
+  // @ts-expect-error a child's handle is not its result
+  const number: number = await ctx.startChild(tick);
+  // @ts-expect-error a policy that does not exist
+  await ctx.child(tick, undefined, { onParentClose: "ignore" });
+  // @ts-expect-error another input than the run's own
+  workflow("chain", async (ctx: WorkflowContext<number>, n: number): Promise<number> => (n > 0 ? ctx.continueAsNew("next") : n));
+  // @ts-expect-error the context of another input
+  workflow("other", async (ctx: WorkflowContext<string>, n: number): Promise<number> => (n > 0 ? ctx.continueAsNew("next") : n));
+  return [text, number] as unknown as void;
+}
+
+export async function options(): Promise<void> {
+  // @ts-expect-error a name is not a queue
+  await ctx.activity(ping, undefined, { queue: "gpu" });
+  // @ts-expect-error a queue is not a message
+  await ctx.receive(gpu);
+  // @ts-expect-error a limit that does not exist
+  await ctx.activity(ping, undefined, { timeout: { start: "1m" } });
+  // @ts-expect-error steps have one limit
+  await ctx.step("a", () => 1, { timeout: { attempt: "1m" } });
+  // @ts-expect-error the first attempt counts, there are no retries to name
+  await ctx.step("a", () => 1, { retry: { retries: 3 } });
+  // @ts-expect-error a policy that does not exist
+  await client.start(tick, undefined, { onExisting: "replace" });
+  // @ts-expect-error attributes are plain
+  const facts: Attributes = { tags: ["a"] };
+  // @ts-expect-error a wrong result from outside
+  await client.complete(print, "token", 1);
+  // @ts-expect-error a hook that does not exist
+  const hooks: Interceptor = { query: () => undefined };
+  return [facts, hooks] as unknown as void;
 }

@@ -1,0 +1,66 @@
+// Who is told of news: nobody where nobody else listens, and whoever has come from then on.
+import pg from "pg";
+import { expect, test } from "vitest";
+import { postgres } from "perdure/postgres";
+import type { Store } from "perdure/backend";
+import { systemRuntime } from "../../src/platform/runtime.js";
+import { hourMs, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
+import { postgresServer } from "../support/postgres.js";
+
+const server = postgresServer({ isOwn: true });
+
+test("a process that is alone tells nobody, until another one comes", async () => {
+  const { url } = server;
+  const schema = server.schema();
+  const stores: Store[] = [];
+  const open = async (): Promise<Store> => {
+    const store = await postgres(url, { schema }).open(systemRuntime());
+    stores.push(store);
+    return store;
+  };
+  // Hears all, and is not known to anybody.
+  const witness = new pg.Client({ connectionString: url });
+  await witness.connect();
+  try {
+    const heard: string[] = [];
+    witness.on("notification", ({ payload }) => heard.push(payload ?? ""));
+    const alone = await open();
+    await witness.query(`LISTEN "perdure_${schema}"`);
+    const { worker } = await alone.registerWorker({ workerId: "alone", leaseMs: hourMs });
+    const pulse = (): Promise<unknown> => alone.pulse({ worker, leaseMs: null, runRoutes: [], taskRoutes: [] });
+    const start = (workflowId: string): Promise<unknown> => alone.apply([startOf(sampleRun({ workflowId }))]);
+    await pulse();
+    await start("unheard");
+    await pulse();
+    await witness.query("SELECT 1");
+    expect(heard).toEqual([]);
+
+    const other = await open();
+    let hints = 0;
+    other.onHint(() => (hints += 1));
+    await expect.poll(() => heard.length, { timeout: 5000 }).toBe(1);
+    await start("heard at once");
+    await expect.poll(() => hints, { timeout: 5000 }).toBe(1);
+    await pulse();
+    await start("heard after a pulse");
+    await expect.poll(() => hints, { timeout: 5000 }).toBe(2);
+
+    await other.close();
+    await expect
+      .poll(
+        async () => {
+          await pulse();
+          const before = heard.length;
+          await start(`again unheard ${before} ${Math.floor(performance.now())}`);
+          await pulse();
+          await witness.query("SELECT 1");
+          return heard.length - before;
+        },
+        { timeout: 5000 },
+      )
+      .toBe(0);
+  } finally {
+    await witness.end();
+    for (const store of stores) await store.close().catch(() => undefined);
+  }
+});
