@@ -39,7 +39,7 @@ export class Lease {
   #worker: WorkerKey | undefined;
   #workerId = "";
   #grantedMs = { wall: 0, monotonic: 0 };
-  #othersOwn = false;
+  #othersOwn = true;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -97,11 +97,16 @@ export class Lease {
       Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
-    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)));
+    this.#beatIn(Math.max(0, Math.min(beatMs, trustedMs)));
+  }
+
+  /** A worker is there until it is closed, so its pulse keeps the process alive: an idle one has nothing else that does. */
+  #beatIn(ms: number): void {
+    this.#timer = this.#options.runtime.setTimer(() => void this.#beat(), ms, { keepAlive: true });
   }
 
   async #beat(): Promise<void> {
-    const { runtime, leaseMs, onTrouble } = this.#options;
+    const { leaseMs, onTrouble } = this.#options;
     try {
       if (this.#worker === undefined) {
         const worker = await this.#register();
@@ -116,7 +121,7 @@ export class Lease {
       if (!this.holds() && this.#worker !== undefined) this.#lose();
     }
     if (this.#stopped) return;
-    if (this.#worker === undefined) this.#timer = runtime.setTimer(() => void this.#beat(), Math.min(leaseMs / 10, 200));
+    if (this.#worker === undefined) this.#beatIn(Math.min(leaseMs / 10, 200));
     else this.#schedule();
   }
 
