@@ -64,6 +64,29 @@ function publish(target) {
   }
 }
 
+/** Removes the declarations of the engine that no entry point of the package leads to: nobody can import them, and they are a tenth of what everybody loads. */
+function dropUnreachableDeclarations() {
+  const manifest = /** @type {Record<"exports" | "imports", Record<string, string | { types: string }>>} */ (
+    JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+  );
+  const entries = [manifest.exports, manifest.imports].flatMap((map) =>
+    Object.values(map).flatMap((entry) => (typeof entry === "string" ? [] : [entry.types])),
+  );
+  const wanted = new Set(entries.map((entry) => relative(targets.lib.out, entry)));
+  // A set is walked on to what is added meanwhile.
+  for (const name of wanted) {
+    const text = readFileSync(join(stage, name), "utf8");
+    for (const [, from] of text.matchAll(/(?:from |import\()"(\.[^"]+)\.js"/g)) {
+      const found = join(dirname(name), `${from ?? ""}.d.ts`);
+      // Examples in comments import what is not there.
+      if (existsSync(join(stage, found))) wanted.add(found);
+    }
+  }
+  // Those of stores and platforms stay: programs under test/ are checked against them.
+  const inner = filesBelow(stage).filter((name) => /^(api|codec|core|worker)\b.*\.d\.ts$/.test(name));
+  for (const name of inner) if (!wanted.has(name)) rmSync(join(stage, name));
+}
+
 /**
  * Runs `action` while no other process builds: of two at once the slower would put back, or remove, what the faster has just written.
  * The lock is a file that names its owner; one left behind by a dead process counts for nothing.
@@ -130,7 +153,10 @@ function compile(name) {
     const run = emit();
     const ok = run.status === 0;
     // Comments are for those who read declarations and sources; in the published code they are a quarter of its size.
-    if (ok && name === "lib") emit("--declaration", "false", "--removeComments");
+    if (ok && name === "lib") {
+      emit("--declaration", "false", "--removeComments");
+      dropUnreachableDeclarations();
+    }
     // No stamp while files are being replaced, in case this is interrupted, nor after type errors: the next build must report them again.
     rmSync(stampFile, { force: true });
     publish(target);
