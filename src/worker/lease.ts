@@ -97,7 +97,8 @@ export class Lease {
       Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
-    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)));
+    // It alone keeps the process of a worker alive that has nothing to do.
+    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)), { keepAlive: true });
   }
 
   async #beat(): Promise<void> {
