@@ -1,9 +1,21 @@
 // Transactional steps on every SQL database: the application's statements and the record of how the step ended are one transaction, whatever happens around it.
 import { expect, it } from "vitest";
-import { CancelledError, isPerdureError, NonRetryableError, RunFailedError, workflow, type TransactionSource } from "perdure";
+import {
+  CancelledError,
+  isPerdureError,
+  message,
+  NonRetryableError,
+  RunFailedError,
+  workflow,
+  workflowRef,
+  type AnyWorkflow,
+  type TransactionSource,
+  type WorkflowRef,
+} from "perdure";
 import type { Application, TestSql } from "../support/application.js";
 import { onEverySqlBackend, type Lab } from "../support/lab.js";
 
+const go = message("go");
 const quick = { retry: { backoff: "1s", factor: 1 } } as const;
 
 interface Shop extends Application {
@@ -168,6 +180,92 @@ onEverySqlBackend("transactional steps", (lab) => {
     await lab.resume(zombie);
     await lab.time.settle();
     expect(await rows()).toEqual([1]);
+  });
+
+  /** Attempt 1 of a process that hangs in the middle of its transaction, and an heir that makes of the step what it will. */
+  async function besideZombie(wf: (io: { readonly isZombie: boolean; hang(sql: TestSql): Promise<void> }) => AnyWorkflow) {
+    const [begun, goOn, over] = [gate(), gate(), gate()];
+    const hang = async (sql: TestSql): Promise<void> => {
+      begun.open();
+      await sql.wait(goOn.opened);
+      // Its statements follow, and then the end of its transaction one way or the other.
+      setImmediate(over.open);
+    };
+    const zombie = await lab.launch({ workflows: [wf({ isZombie: true, hang })], lease: "1s" });
+    await zombie.start(workflowRef<WorkflowRef<undefined, unknown>>("race"), undefined, { id: "1" });
+    await lab.time.run(begun.opened);
+    lab.pause(zombie);
+    const engine = await lab.launch({ workflows: [wf({ isZombie: false, hang })], lease: "1s" });
+    return {
+      engine,
+      handle: engine.get("1"),
+      async wake() {
+        goOn.open();
+        await lab.time.run(over.opened);
+        await lab.time.settle();
+        await lab.resume(zombie);
+      },
+    };
+  }
+
+  it.skipIf(isFile)("an attempt that commits while the next one is waited for counts", async () => {
+    const { source, rows } = await shop(lab);
+    let failed = 0;
+    const { handle, wake } = await besideZombie(({ isZombie, hang }) =>
+      workflow("race", (ctx) =>
+        ctx.transaction(
+          "book",
+          source,
+          async (sql) => {
+            if (!isZombie) throw new Error(`failure ${++failed}`);
+            await hang(sql);
+            await book(sql, 1);
+            return "the first";
+          },
+          { retry: { backoff: "1 hour" } },
+        ),
+      ),
+    );
+    await lab.time.until(() => failed === 1);
+    await lab.time.until(async () => (await handle.history()).some(({ kind }) => kind === "attempt_failed"));
+    await wake();
+    expect(await lab.time.run(handle.result())).toBe("the first");
+    expect([failed, await rows()]).toEqual([1, [1]]);
+  });
+
+  it.skipIf(isFile).each(["failed for good", "was cancelled"])("nothing commits once the code was told that the step %s", async (how) => {
+    const { source, rows } = await shop(lab);
+    const begun = gate();
+    const { handle, wake } = await besideZombie(({ isZombie, hang }) =>
+      workflow("race", async (ctx) => {
+        try {
+          await ctx.transaction("book", source, async (sql) => {
+            if (isZombie) await hang(sql);
+            else if (how === "failed for good") throw new NonRetryableError("closed");
+            else {
+              begun.open();
+              await sql.wait(new Promise(() => undefined));
+            }
+            await book(sql, 1);
+          });
+        } catch (error) {
+          // The run stays open, and would take what comes.
+          await ctx.shield((shielded) => shielded.receive(go));
+          return (error as Error).name;
+        }
+        return "booked";
+      }),
+    );
+    if (how === "was cancelled") {
+      await lab.time.run(begun.opened);
+      await lab.time.run(handle.cancel("enough"));
+    }
+    await lab.waits(handle, "message");
+    await wake();
+    expect(await rows()).toEqual([]);
+    await handle.send(go);
+    expect(await lab.time.run(handle.result())).toBe(how === "was cancelled" ? "CancelledError" : "NonRetryableError");
+    expect(await rows()).toEqual([]);
   });
 
   it("roll back if the run has ended meanwhile", async () => {
