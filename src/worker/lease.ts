@@ -97,7 +97,8 @@ export class Lease {
       Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
-    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)));
+    // A worker with nothing to do waits for work, and this is all that it does meanwhile: it keeps its process alive until it is closed.
+    this.#timer = runtime.setTimer(() => void this.#beat(), Math.max(0, Math.min(beatMs, trustedMs)), { keepAlive: true });
   }
 
   async #beat(): Promise<void> {
@@ -116,7 +117,8 @@ export class Lease {
       if (!this.holds() && this.#worker !== undefined) this.#lose();
     }
     if (this.#stopped) return;
-    if (this.#worker === undefined) this.#timer = runtime.setTimer(() => void this.#beat(), Math.min(leaseMs / 10, 200));
+    if (this.#worker === undefined)
+      this.#timer = runtime.setTimer(() => void this.#beat(), Math.min(leaseMs / 10, 200), { keepAlive: true });
     else this.#schedule();
   }
 
