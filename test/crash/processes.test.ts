@@ -80,6 +80,14 @@ it("a killed worker's runs are taken over within a second, whatever the lease", 
   expect(tookMs[3], tookMs.join(" ")).toBeLessThan(1000);
 });
 
+it("a worker with nothing to do keeps its process alive", { timeout: 60_000 }, async () => {
+  const worker = await site.spawn(60_000);
+  // Nothing is due for a while, and nobody speaks to it.
+  const result = client.execute(pipeline, 3, { delay: "2s" });
+  expect(await Promise.race([result, worker.ended.then((code) => `exit ${code}`)])).toBe(1006);
+  expect(worker.alive()).toBe(true);
+});
+
 it("a worker stopped beyond its lease writes nothing when it goes on", { timeout: 60_000 }, async () => {
   const gate = join(site.folder, "gate");
   const zombie = await site.spawn(1500);
