@@ -67,6 +67,11 @@ function checkWritten({ state, witness, codec, tally }: FinalOptions, chain: Cha
   for (const value of replayed.observed.values()) {
     const execution = executions[Number(/^[xt](\d+)/.exec(value)?.[1] ?? 0) - 1];
     if (execution === undefined || execution.written.length === 0 || execution.runId !== row.runId) continue;
+    // A token names the attempt: one that a crash has begun again may be finished while its body writes once more.
+    const isBegunAgain = executions.some(
+      (other) => other !== execution && other.runId === row.runId && other.path === execution.path && other.attempt === execution.attempt,
+    );
+    if (value.startsWith("t") && isBegunAgain) continue;
     const writer = stored[values.indexOf(execution.written[0] ?? "")]?.writer;
     const own = stored.flatMap((chunk, offset) => (chunk.writer === writer ? [{ restartAt: chunk.restartAt, value: values[offset] }] : []));
     const since = own.slice(own.findLastIndex(({ restartAt }) => restartAt !== null) + 1).map((chunk) => chunk.value);
