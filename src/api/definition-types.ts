@@ -138,7 +138,7 @@ export interface CallOptions {
   readonly queue?: Queue | undefined;
   /**
    * What a cancel does to an activity that is under way. `request`: it is withdrawn and its `signal` aborts, and the call rejects at once; `wait`: it is told to
-   * stop, and the call waits for what it makes of that; `abandon`: the call rejects at once and the activity goes on, its result unheard. Default: request.
+   * stop, and the call waits for what it makes of that; `abandon`: the call rejects at once and the activity goes on unheard, until the run ends. Default: request.
    */
   readonly onCancel?: "request" | "wait" | "abandon" | undefined;
   /**
