@@ -59,7 +59,9 @@ export class Housekeeper {
     if (hasCasualties) this.#once("recover", () => this.#recover());
     if (hasExpired) this.#once("expire", () => this.#expire());
     const sinceMs = this.#options.runtime.monotonicMs() - this.#tidiedAtMs;
-    if ((ownsAny || this.#holdsAny()) && sinceMs >= tidyMs) this.#once("tidy", () => this.#tidy());
+    if (!ownsAny && !this.#holdsAny()) return;
+    // In between, what was hinted at in vain: mail, and the cancel of an activity.
+    this.#once("inspect", sinceMs >= tidyMs ? () => this.#tidy() : async () => void (await this.#inspect()));
   }
 
   /** Something has changed in the store. */

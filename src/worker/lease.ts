@@ -24,7 +24,7 @@ const marginPart = 0.2;
 const renewPart = 0.3;
 /** A beat takes no more than this part of a lease. */
 const beatPart = 1 / 6;
-/** So much more often it is asked while others hold something that would have to be taken over. */
+/** So much more often it is asked while others hold something that would have to be taken over, or this worker something that may have been cancelled. */
 const watchFactor = 3;
 /** By so much a beat may come earlier or later, so that workers do not ask in step. */
 const jitterPart = 0.03;
@@ -39,7 +39,7 @@ export class Lease {
   #worker: WorkerKey | undefined;
   #workerId = "";
   #grantedMs = { wall: 0, monotonic: 0 };
-  #othersOwn = true;
+  #isWatchful = true;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -94,7 +94,7 @@ export class Lease {
     const { runtime, leaseMs, pulseMs } = this.#options;
     if (this.#stopped) return;
     const beatMs =
-      Math.min(this.#othersOwn ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
+      Math.min(this.#isWatchful ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
     this.#beatIn(Math.max(0, Math.min(beatMs, trustedMs)));
@@ -132,7 +132,7 @@ export class Lease {
     const pulse = await store.pulse({ worker, leaseMs: renews ? leaseMs : null, runRoutes, taskRoutes });
     if (!pulse.isAlive) return this.#lose();
     if (renews) this.#grantedMs = asked;
-    this.#othersOwn = pulse.othersOwn;
+    this.#isWatchful = pulse.othersOwn || pulse.ownsAny;
     if (!this.#stopped && this.holds()) onPulse(pulse);
   }
 
