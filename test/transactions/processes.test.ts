@@ -125,6 +125,7 @@ describe.each([
       );
       done.catch(() => undefined);
       const progress = async (): Promise<number> => Number((await bank.query("SELECT COUNT(*) AS n FROM ledger"))[0]?.["n"]);
+      let killedAmidWork = 0;
       for (let round = 1; round <= killRounds; round++) {
         const enough = Math.floor((runs * rounds * round) / (killRounds + 1));
         await until(async () => (await progress()) >= enough);
@@ -134,10 +135,12 @@ describe.each([
           worker.signal("SIGKILL");
         }
         await Promise.all(workers.map(({ ended }) => ended));
-        expect(await progress()).toBeLessThan(runs * rounds);
+        // On a busy machine the rest may be done between the look and the kill.
+        if ((await progress()) < runs * rounds) killedAmidWork++;
         await Promise.all([spawn(0), spawn(1)]);
       }
       expect(await done).toEqual(Array.from({ length: runs }, () => rounds));
+      expect(killedAmidWork).toBeGreaterThanOrEqual(2);
       const ledger = await bank.query("SELECT run, round, COUNT(*) AS n FROM ledger GROUP BY run, round");
       expect(ledger.filter(({ n }) => Number(n) !== 1)).toEqual([]);
       expect(ledger).toHaveLength(runs * rounds);
