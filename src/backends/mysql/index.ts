@@ -3,9 +3,8 @@ export type { MysqlPool } from "./driver.js";
 export {
   completionTableSql,
   transactions,
-  type CompletionOptions,
   type PoolTransactionOptions,
   type CallbackTransactionPool,
   type PromiseTransactionPool,
 } from "./transactions.js";
-export type { BuilderTransactions, Isolation } from "../sql/transactions.js";
+export type { BuilderTransactions, CompletionOptions, Isolation } from "../sql/transactions.js";

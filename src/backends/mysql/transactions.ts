@@ -10,6 +10,7 @@ import {
   runnerOf,
   sourceOf,
   type BuilderTransactions,
+  type CompletionOptions,
   type OpenTransaction,
 } from "../sql/transactions.js";
 import { connectionWithin } from "./driver.js";
@@ -31,11 +32,6 @@ export interface CallbackTransactionPool<Connection> {
 interface LentConnection {
   release(): void;
   destroy(): void;
-}
-
-export interface CompletionOptions {
-  /** The statements go to another database than the backend's: results are kept in this table there (see {@link completionTableSql}) until the run has them. */
-  readonly completions?: string | undefined;
 }
 
 /** Options of {@link transactions} for a pool. */

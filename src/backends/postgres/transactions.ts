@@ -10,6 +10,7 @@ import {
   runnerOf,
   sourceOf,
   type BuilderTransactions,
+  type CompletionOptions,
   type OpenTransaction,
 } from "../sql/transactions.js";
 import { clientOf, rowsOf } from "./within.js";
@@ -27,11 +28,6 @@ interface LentClient {
   on(event: "error", listener: (error: Error) => void): unknown;
   removeListener(event: "error", listener: (error: Error) => void): unknown;
   release(destroy?: boolean): void;
-}
-
-export interface CompletionOptions {
-  /** The statements go to another database than the backend's: results are kept in this table there (see {@link completionTableSql}) until the run has them. */
-  readonly completions?: string | undefined;
 }
 
 /** Options of {@link transactions} for a pool. */

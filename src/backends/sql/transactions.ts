@@ -13,6 +13,12 @@ export interface OpenTransaction<Raw> {
   discard?(): void;
 }
 
+/** Options of every source of transactions, whatever it is made of. */
+export interface CompletionOptions {
+  /** The statements go to another database, or file, than the backend's: results are kept in this table there (`completionTableSql`) until the run has them. */
+  readonly completions?: string | undefined;
+}
+
 /** Transactions of a query builder, or of anything else that begins and commits them itself. */
 export interface BuilderTransactions<Tx> {
   /** Begins a transaction, calls `work` with it, and commits when that has resolved; rolls back and rejects if it rejects. @example (work) => db.transaction().execute(work) */

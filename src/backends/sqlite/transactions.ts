@@ -3,17 +3,20 @@ import type { Completions, TransactionSource } from "../../backend/index.js";
 import { PerdureError } from "../../errors.js";
 import { systemRuntime } from "../../platform/runtime.js";
 import { completionOf, completionTableDefault, quotedTable, valuesOf } from "../sql/completions.js";
-import { checkSourceOptions, isBuilder, runnerOf, sourceOf, type BuilderTransactions, type OpenTransaction } from "../sql/transactions.js";
+import {
+  checkSourceOptions,
+  isBuilder,
+  runnerOf,
+  sourceOf,
+  type BuilderTransactions,
+  type CompletionOptions,
+  type OpenTransaction,
+} from "../sql/transactions.js";
 import type { SqliteConnection } from "./driver.js";
 import { adoptDatabase } from "./drivers/load-driver.js";
 import { readPragma } from "./open-database.js";
 import { retryBusy } from "./retry-busy.js";
 import { touchWakeFile } from "./wake.js";
-
-export interface CompletionOptions {
-  /** The statements go to another file than the backend's: results are kept in this table there (see {@link completionTableSql}) until the run has them. */
-  readonly completions?: string | undefined;
-}
 
 /** Options of {@link transactions} for a database handle. */
 export interface HandleTransactionOptions<Handle, Tx> extends CompletionOptions {
