@@ -59,6 +59,11 @@ export interface Store {
   now(): number;
 
   // writes
+  /**
+   * How many calls of `apply` may well be under way at once, which is more than one where the store can work on one while this process makes the next; and
+   * how many operations make it worth while to begin one beside another rather than wait for it.
+   */
+  readonly concurrentApplies: { readonly max: number; readonly operationsMin: number };
   /** Applies the operations in order in one commit; the outcome at an index belongs to the operation at that index. */
   apply<const Operations extends readonly Operation[]>(
     operations: Operations,

@@ -15,6 +15,7 @@ const failure = (outcome: "none" | "unknown", transient: boolean) => new StoreFa
 function open(apply: (ids: readonly string[], call: number) => void) {
   const batches: string[][] = [];
   const store = {
+    concurrentApplies: { max: 1, operationsMin: 1 },
     apply: (operations: readonly Operation[]) => {
       const ids = operations.map(idOf);
       batches.push(ids);
@@ -26,6 +27,26 @@ function open(apply: (ids: readonly string[], call: number) => void) {
   const commits = new GroupCommit({ store, runtime: systemRuntime(), onTrouble: (_, attempt) => troubles.push(attempt) });
   return { commits, batches, troubles };
 }
+
+/** A group commit over a store that takes two batches at once, and answers when it is told to. */
+function openPair(operationsMin: number) {
+  const batches: { readonly ids: readonly string[]; answer(error?: StoreFailure): void }[] = [];
+  const store = {
+    concurrentApplies: { max: 2, operationsMin },
+    apply: (operations: readonly Operation[]) =>
+      new Promise((resolve, reject) => {
+        const answer = (error?: StoreFailure): void =>
+          error === undefined ? resolve(operations.map(() => ({ status: "resumed" }))) : reject(error);
+        batches.push({ ids: operations.map(idOf), answer });
+      }),
+  } as unknown as Store;
+  const commits = new GroupCommit({ store, runtime: systemRuntime(), onTrouble: () => undefined });
+  return { commits, batches };
+}
+
+const rounds = async (): Promise<void> => {
+  for (let round = 0; round < 3; round++) await new Promise((resolve) => setImmediate(resolve));
+};
 
 describe("group commit", () => {
   it("puts what arrives together into one commit, in order", async () => {
@@ -107,5 +128,50 @@ describe("group commit", () => {
     await expect(commits.submit(resume("a"))).rejects.toMatchObject({ code: "backend_failed" });
     await commits.idle();
     expect(batches).toHaveLength(1);
+  });
+
+  it("divides a large batch where the store takes two, and keeps the halves apart", async () => {
+    const { commits, batches } = openPair(2);
+    const submitted = ["a", "b", "c", "d", "e"].map((id) => commits.submit(resume(id)));
+    await rounds();
+    expect(batches.map(({ ids }) => ids.join(""))).toEqual(["abc", "de"]);
+    submitted.push(...["f", "g", "h"].map((id) => commits.submit(resume(id))));
+    await rounds();
+    expect(batches).toHaveLength(2);
+    batches[0]?.answer();
+    await rounds();
+    expect(batches.map(({ ids }) => ids.join(""))).toEqual(["abc", "de", "fgh"]);
+    for (const { answer } of batches) answer();
+    await Promise.all(submitted);
+    await commits.idle();
+  });
+
+  it("begins no small batch beside another, and keeps what would be small together", async () => {
+    const { commits, batches } = openPair(3);
+    const submitted = ["a", "b", "c"].map((id) => commits.submit(resume(id)));
+    await rounds();
+    submitted.push(commits.submit(resume("d")), commits.submit(resume("e")));
+    await rounds();
+    expect(batches.map(({ ids }) => ids.join(""))).toEqual(["abc"]);
+    batches[0]?.answer();
+    await rounds();
+    expect(batches.map(({ ids }) => ids.join(""))).toEqual(["abc", "de"]);
+    batches[1]?.answer();
+    await Promise.all(submitted);
+  });
+
+  it("begins nothing beside a batch that is being tried again", async () => {
+    const { commits, batches } = openPair(1);
+    const submitted = [commits.submit(resume("a"))];
+    await rounds();
+    batches[0]?.answer(failure("none", true));
+    await rounds();
+    submitted.push(commits.submit(resume("b")));
+    while (batches.length < 2) await rounds();
+    expect(batches.map(({ ids }) => ids.join(""))).toEqual(["a", "a"]);
+    batches[1]?.answer();
+    while (batches.length < 3) await rounds();
+    batches[2]?.answer();
+    await Promise.all(submitted);
   });
 });

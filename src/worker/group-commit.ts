@@ -2,6 +2,9 @@
  * Collects the writes of many runs into shared commits. While one commit is in flight the next batch collects by itself, so latency at low load stays
  * one round trip and throughput grows with load. Each operation has its own outcome.
  *
+ * Runs that wait for the same commit go on together, commit together, and so stay in step: process and database take turns, each idle while the other works.
+ * Where a store takes several batches at once, a large batch is therefore divided, and one half is committed while the other half's runs have their turns.
+ *
  * What can go wrong with a whole batch:
  * - nothing was written and it may pass: the same batch again, with back-off;
  * - nothing was written and it will not pass: the batch is halved until the culprit stands alone, and only that one is refused;
@@ -35,7 +38,13 @@ const retryMaxMs = 1000;
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
-  #running = false;
+  /** The sizes of the batches in flight, and of all of them together. */
+  #batches = 0;
+  #inFlight = 0;
+  /** Is a batch going to be begun when the event loop has come round? */
+  #isPlanned = false;
+  /** How many batches are being tried again. */
+  #troubled = 0;
   #closed = false;
   readonly #onIdle: (() => void)[] = [];
 
@@ -51,12 +60,12 @@ export class GroupCommit {
   /** The same with callbacks; `reject` is also told what `resolve` throws. For what is done with every step, where promises would be a tenth of the engine's cost. */
   enqueue<O extends Operation>(operation: O, resolve: (outcome: Outcome<O>) => void, reject: (error: unknown) => void): void {
     this.#waiting.push({ operation, resolve: resolve as (outcome: Outcome) => void, reject });
-    this.#start();
+    this.#plan();
   }
 
   /** Resolves when nothing is waiting or in flight. */
   idle(): Promise<void> {
-    if (!this.#running) return Promise.resolve();
+    if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
@@ -65,24 +74,46 @@ export class GroupCommit {
     this.#closed = true;
   }
 
-  #start(): void {
-    if (this.#running) return;
-    this.#running = true;
-    // Not in a microtask: results that arrive in one phase of the event loop, one callback after the other, share a commit this way.
-    this.#options.runtime.yieldToLoop(() => void this.#run());
+  get #isIdle(): boolean {
+    return !this.#isPlanned && this.#batches === 0;
   }
 
-  async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const size = batchSize(this.#waiting);
-      const batch = size < this.#waiting.length ? this.#waiting.splice(0, size) : this.#waiting;
-      if (batch === this.#waiting) this.#waiting = [];
-      await this.#commit(batch);
-      // Members act on their outcomes in microtasks; what they submit then is collected until the loop has come round.
-      await new Promise<void>((resolve) => this.#options.runtime.yieldToLoop(resolve));
-    }
-    this.#running = false;
-    for (const resolve of this.#onIdle.splice(0)) resolve();
+  #plan(): void {
+    if (this.#isPlanned || !this.#hasRoom) return;
+    this.#isPlanned = true;
+    // Not in a microtask: results that arrive in one phase of the event loop, one callback after the other, share a commit this way. So does what members
+    // submit when they are told of their outcomes.
+    this.#options.runtime.yieldToLoop(() => {
+      this.#isPlanned = false;
+      while (this.#waiting.length > 0 && this.#hasRoom) void this.#begin(this.#take());
+      if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve();
+    });
+  }
+
+  get #hasRoom(): boolean {
+    if (this.#batches === 0) return true;
+    const { max, operationsMin } = this.#options.store.concurrentApplies;
+    return this.#batches < max && this.#waiting.length >= operationsMin && this.#troubled === 0;
+  }
+
+  /** The members of the next batch: all that wait, unless there are so many that a part of them is better committed beside the others. */
+  #take(): readonly Member[] {
+    const waiting = this.#waiting;
+    const { max, operationsMin } = this.#options.store.concurrentApplies;
+    const share = Math.max(operationsMin, Math.ceil((waiting.length + this.#inFlight) / max));
+    const size = batchSize(waiting, share);
+    if (size < waiting.length) return waiting.splice(0, size);
+    this.#waiting = [];
+    return waiting;
+  }
+
+  async #begin(batch: readonly Member[]): Promise<void> {
+    this.#batches += 1;
+    this.#inFlight += batch.length;
+    await this.#commit(batch);
+    this.#batches -= 1;
+    this.#inFlight -= batch.length;
+    this.#plan();
   }
 
   async #commit(batch: readonly Member[]): Promise<void> {
@@ -104,7 +135,10 @@ export class GroupCommit {
               });
         if (failure.outcome === "none" && failure.transient && !this.#closed) {
           this.#options.onTrouble(failure, attempt);
+          // What comes later does not overtake it more than need be.
+          this.#troubled += 1;
           await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** (attempt - 1)));
+          this.#troubled -= 1;
         } else if (failure.outcome === "none" && !failure.transient && batch.length > 1) {
           return this.#halve(batch);
         } else {
@@ -136,13 +170,13 @@ function tell(member: Member, outcome: Outcome): void {
   }
 }
 
-/** How many of the members that wait go together; at least one, since an operation is never divided. */
-function batchSize(waiting: readonly Member[]): number {
+/** How many of the members that wait go together, at most `max`; at least one, since an operation is never divided. */
+function batchSize(waiting: readonly Member[], max: number): number {
   let rows = 0;
   let size = 0;
   for (const { operation } of waiting) {
     rows += rowsOf(operation);
-    if (rows > rowsMax && size > 0) break;
+    if (size === max || (rows > rowsMax && size > 0)) break;
     size += 1;
   }
   return size;

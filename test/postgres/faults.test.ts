@@ -100,6 +100,11 @@ test("somebody who holds a run's row holds up that run alone", async () => {
   await holder.query("COMMIT");
   expect((await mixed).map(({ status }) => status)).toEqual(["sent", "locked", "committed", "sent"]);
   expect((await store.apply([turnOf({ ...held!, inboxCount: 1 }, driving)]))[0].status).toBe("committed");
+  // A row keeps the mark of whoever locked it last and changed nothing.
+  for (const end of ["COMMIT", "ROLLBACK"]) {
+    await holder.query(`BEGIN; SELECT 1 FROM "${schema}".run WHERE key = ${free!.key} FOR UPDATE; ${end}`);
+  }
+  expect((await store.apply([turnOf({ ...free!, lastSeq: 3, inboxCount: 1 }, driving)]))[0].status).toBe("committed");
 });
 
 test("batches that write to one another's runs at once do not deadlock", { timeout: 30_000 }, async () => {

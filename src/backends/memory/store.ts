@@ -31,6 +31,7 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
 
   return {
     kind: "memory",
+    concurrentApplies: { max: 1, operationsMin: 1 },
     now,
     apply: (operations) => {
       const outcomes = call(

@@ -87,6 +87,7 @@ interface Parts {
 
 class MysqlStore implements Store {
   readonly kind = "mysql";
+  readonly concurrentApplies = { max: 1, operationsMin: 1 };
   readonly #parts: Parts;
   /** The locks of the workers that were registered through this store. */
   readonly #lockNames = new Map<WorkerKey, string>();

@@ -2,7 +2,8 @@ import { StoreFailure, type Operation, type Outcome } from "../../backend/index.
 import type { Runtime } from "../../platform/runtime.js";
 import { lockModes } from "./codes.js";
 import { outcomeOf, usualOutcome, type AppliedRow } from "./decode.js";
-import { encodeBatch, encodeSimple, isSimple, type Members } from "./encode.js";
+import { encodeBatch, type Members } from "./encode.js";
+import { encodeSimple, isSimple } from "./encode-simple.js";
 import type { Link } from "./link.js";
 import type { Statements } from "./statements.js";
 
@@ -53,9 +54,8 @@ async function applySimple(
   operations: readonly Operation[],
   outcomes: (Outcome | undefined)[],
 ): Promise<boolean> {
-  const batch = encodeSimple(operations);
-  if (batch === undefined) return false;
-  const values = [batch.turns, batch.turnCount, batch.starts, batch.startCount, batch.lines];
+  const values = encodeSimple(operations);
+  if (values === undefined) return false;
   const rows = await writer.rows<AppliedRow>(statements.applySimple, values, "write");
   for (const row of rows) outcomes[row[0]] = outcomeOf(row);
   for (const [index, operation] of operations.entries()) outcomes[index] ??= usualOutcome(operation);

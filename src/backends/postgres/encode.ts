@@ -31,12 +31,18 @@ export interface EncodedBatch {
 export type Members = readonly (readonly [index: number, operation: Operation])[];
 
 /** Columns are left out where they would be null: most are, most of the time. */
-type Row = Record<string, unknown>;
+export type Row = Record<string, unknown>;
+
+/** Takes the lines that the operation at this index writes. */
+export type LineSink = (x: number, events: readonly HistoryRecord[]) => void;
 
 export function encodeBatch(members: Members): EncodedBatch {
   const lines: Row[] = [];
   const claimRoutes = routesOfFirstClaim(members);
-  const rows = members.map(([index, operation]) => encode(operation, index, lines, claimRoutes));
+  const addLines: LineSink = (x, events) => {
+    for (const { seq, at, event, payload } of events) lines.push({ x, s: seq, a: at, e: event, ...payloadFields(payload) });
+  };
+  const rows = members.map(([index, operation]) => encode(operation, index, addLines, claimRoutes));
   return {
     operations: JSON.stringify(rows),
     lines: JSON.stringify(lines),
@@ -44,61 +50,18 @@ export function encodeBatch(members: Members): EncodedBatch {
   };
 }
 
-/** The arguments of `apply_simple_1`. */
-export interface EncodedSimpleBatch {
-  readonly turns: string | null;
-  readonly turnCount: number;
-  readonly starts: string | null;
-  readonly startCount: number;
-  readonly lines: string;
-}
-
-/** Undefined for a batch that `apply_1` has to take. */
-export function encodeSimple(operations: readonly Operation[]): EncodedSimpleBatch | undefined {
-  if (!isSimple(operations)) return undefined;
-  const lines: Row[] = [];
-  const turns: { readonly key: number; readonly row: Row }[] = [];
-  const starts: Row[] = [];
-  for (const [x, operation] of operations.entries()) {
-    if (operation.type === "turn") turns.push({ key: operation.key, row: encodeTurn(operation, x, lines) });
-    else if (operation.type === "start") starts.push(encodeStart(operation, x, lines));
-  }
-  // As everybody locks runs.
-  turns.sort((a, b) => a.key - b.key);
-  return {
-    turns: turns.length === 0 ? null : JSON.stringify(turns.map(({ row }) => row)),
-    turnCount: turns.length,
-    starts: starts.length === 0 ? null : JSON.stringify(starts),
-    startCount: starts.length,
-    lines: JSON.stringify(lines),
-  };
-}
-
-/** Turns of different runs and starts of different ids, without rare effects: none depends on another, whatever their order. */
-export function isSimple(operations: readonly Operation[]): boolean {
-  const keys = new Set<number | string>();
-  for (const operation of operations) {
-    if (operation.type === "turn" && isPlain(operation.effects)) keys.add(operation.key);
-    else if (operation.type === "start" && isPlainStart(operation)) keys.add(operation.run.workflowId);
-    else return false;
-  }
-  return keys.size === operations.length;
-}
-
-const isPlain = ({ tasks, cancelledTasks, entries, chunks, attributes, next }: Effects): boolean =>
+/** A turn without rare effects. */
+export const isPlain = ({ tasks, cancelledTasks, entries, chunks, attributes, next }: Effects): boolean =>
   entries.length + chunks.length + attributes.length + cancelledTasks.length === 0 &&
   (next.state !== "ended" || tasks.length === 0) &&
   next.state !== "continued";
 
-const isPlainStart = ({ reuse, terminates, attributes, eager }: StartOperation): boolean =>
-  reuse === "never" && terminates === null && attributes.length === 0 && (eager === null || isPlain(eager.effects));
-
-function encode(operation: Operation, x: number, lines: Row[], claimRoutes: readonly string[] | null): Row {
+function encode(operation: Operation, x: number, addLines: LineSink, claimRoutes: readonly string[] | null): Row {
   switch (operation.type) {
     case "turn":
-      return { o: operationCodes.turn, ...encodeTurn(operation, x, lines) };
+      return { o: operationCodes.turn, ...encodeTurn(operation, x, addLines) };
     case "start":
-      return { o: operationCodes.start, ...encodeStart(operation, x, lines) };
+      return { o: operationCodes.start, ...encodeStart(operation, x, addLines) };
     case "send": {
       const { item, dedupeKey, claimFor } = operation;
       const row = {
@@ -135,9 +98,9 @@ function encode(operation: Operation, x: number, lines: Row[], claimRoutes: read
   }
 }
 
-function encodeTurn({ key, epoch, lastSeq, effects }: TurnOperation, x: number, lines: Row[]): Row {
+function encodeTurn({ key, epoch, lastSeq, effects }: TurnOperation, x: number, addLines: LineSink): Row {
   const { events, consumed, inboxSeen, next } = effects;
-  addLines(lines, x, events);
+  addLines(x, events);
   const row: Row = {
     x,
     o: operationCodes.turn,
@@ -193,7 +156,7 @@ const encodeTermination = ({ event, payload, tasks }: Termination): Row => ({
   ...(tasks.length > 0 && { t: encodeTasks(tasks) }),
 });
 
-function encodeStart(operation: StartOperation, x: number, lines: Row[]): Row {
+export function encodeStart(operation: StartOperation, x: number, addLines: LineSink): Row {
   const { run, input, messages, dueAt, reuse, terminates, attributes, eager } = operation;
   const row: Row = { x, ...encodeRun(run) };
   if (reuse !== "never" || terminates !== null) {
@@ -215,7 +178,7 @@ function encodeStart(operation: StartOperation, x: number, lines: Row[]): Row {
 
   const { worker, effects } = eager;
   const { events, consumed, inboxSeen, next } = effects;
-  addLines(lines, x, events);
+  addLines(x, events);
   // Something arrived with the start that its first turn has not seen: its worker keeps it.
   const isKept = next.state === "idle" && messages.length > inboxSeen;
   Object.assign(row, {
@@ -235,7 +198,7 @@ function encodeStart(operation: StartOperation, x: number, lines: Row[]): Row {
   return row;
 }
 
-function nextCode(next: NextState): number {
+export function nextCode(next: NextState): number {
   return next.state === "ended" ? statusNumber(next.status) + 1 : nextCodes[next.state];
 }
 
@@ -244,15 +207,8 @@ function addNext(row: Row, next: NextState): void {
   if (next.state === "parked") row["pr"] = JSON.stringify(next.reason);
 }
 
-function addLines(lines: Row[], x: number, events: readonly HistoryRecord[]): void {
-  for (const { seq, at, event, payload } of events) {
-    if (typeof payload === "string") lines.push({ x, s: seq, a: at, e: event, p: payload });
-    else lines.push({ x, s: seq, a: at, e: event, ...payloadFields(payload) });
-  }
-}
-
 /** The tasks that are queued and not withdrawn at once. */
-function addTasks(row: Row, { tasks, withdrawnTasks }: Effects): void {
+export function addTasks(row: Row, { tasks, withdrawnTasks }: Effects): void {
   if (tasks.length === 0) return;
   const left = withdrawnTasks.length === 0 ? tasks : tasks.filter(({ command }) => !withdrawnTasks.includes(command));
   if (left.length > 0) row["t"] = encodeTasks(left);

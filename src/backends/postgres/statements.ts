@@ -19,7 +19,7 @@ export function statementsOf(schema: string): Statements {
 
 const writes = (s: string) => ({
   apply: `SELECT * FROM ${s}.apply_1($1::json, $2::json, $3::integer, $4::text[])`,
-  applySimple: `SELECT * FROM ${s}.apply_simple_1($1::json, $2::integer, $3::json, $4::integer, $5::json)`,
+  applySimple: `SELECT * FROM ${s}.apply_simple_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 
   register: `WITH fresh AS MATERIALIZED (SELECT nextval('${s}.worker_key_seq')::integer AS key)
     INSERT INTO ${s}.worker (key, worker_id, lease_until, locked_on)

@@ -125,6 +125,8 @@ interface Parts {
 
 class PostgresStore implements Store {
   readonly kind = "postgres";
+  /** The next one lies ready at the server when it has answered the one before. */
+  readonly concurrentApplies = { max: 2, operationsMin: 24 };
   readonly now: () => number;
   readonly #parts: Parts;
   readonly #contention: Contention = { untilMs: 0 };

@@ -38,6 +38,7 @@ const relaxed = { durable: false } as const;
 
 export class SqliteStore implements Store {
   readonly kind = "sqlite";
+  readonly concurrentApplies = { max: 1, operationsMin: 1 };
   readonly now: () => number;
   readonly #runtime: Runtime;
   readonly #database: Database;

@@ -15,7 +15,7 @@ export interface ThreadOptions {
   readonly driver: SqliteDriverName | undefined;
 }
 
-export type Method = Exclude<keyof Store, "kind" | "now" | "onHint" | "applyWithin">;
+export type Method = Exclude<keyof Store, "kind" | "concurrentApplies" | "now" | "onHint" | "applyWithin">;
 
 export interface Call {
   readonly id: number;
@@ -133,6 +133,7 @@ export async function openThreadedStore(runtime: Runtime, options: ThreadOptions
   const file = await line.open();
   return {
     kind: "sqlite",
+    concurrentApplies: { max: 2, operationsMin: 24 },
     now: () => runtime.now(),
     apply: (operations) => line.call("apply", operations),
     // The application's connection is of this thread.

@@ -20,6 +20,7 @@ export function patientStore(store: Store, passTime: () => Promise<void>): Store
     };
   return {
     kind: store.kind,
+    concurrentApplies: store.concurrentApplies,
     now: () => store.now(),
     apply: retrying((operations) => store.apply(operations)),
     // Not tried again: after a failure the application's transaction is over.

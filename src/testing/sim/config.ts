@@ -14,6 +14,8 @@ export interface ScheduleConfig {
   readonly rates: FaultRates;
   readonly misfortunes: readonly Misfortune[];
   readonly clockErrorMs: number;
+  /** How many commits of one process the store takes at once. */
+  readonly appliesMax: number;
   /** By place: how wrong the clocks are. */
   readonly skewMs: readonly number[];
   readonly drift: readonly number[];
@@ -40,6 +42,7 @@ export function drawConfig(prng: Prng): ScheduleConfig {
     rates: calm ? noFaults : drawFaultRates(prng.fork("rates")),
     misfortunes: calm ? [] : drawMisfortunes(prng.fork("misfortunes"), places, unsafeMs),
     clockErrorMs: prng.pick([0, 0, 5, 50]),
+    appliesMax: prng.fork("applies").pick([1, 2, 3]),
     skewMs: Array.from({ length: places }, () => (skewed ? Math.round((prng.next() * 2 - 1) * 3_600_000) : 0)),
     drift: Array.from({ length: places }, () => (skewed ? (prng.next() * 2 - 1) * 0.002 : 0)),
     settings: {

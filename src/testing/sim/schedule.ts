@@ -163,6 +163,7 @@ async function createWorld({ seed, mutant, onEvent }: ScheduleOptions) {
     store,
     outside: mutant?.outside ?? ((seen) => seen),
     clockErrorMs: config.clockErrorMs,
+    appliesMax: config.appliesMax,
     listeners: new Set(),
     observe(call) {
       onEvent?.(timeline.nowMs() - startMs, call.process.name, `  ${call.method} ${shortened(call.args)} => ${shortened(call.result)}`);

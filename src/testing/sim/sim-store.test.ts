@@ -26,6 +26,7 @@ async function createWorld(rates: Partial<FaultRates>) {
     store,
     outside: (seen) => seen,
     clockErrorMs: 0,
+    appliesMax: 1,
     listeners: new Set(),
     observe: ({ method }) => void reached.push(method),
     crash: (process) => process.crash(),

@@ -17,6 +17,7 @@ export interface Network {
   readonly outside: (store: Store, process: VirtualProcess) => Store;
   /** How far a process may be wrong about the store's clock, in ms. */
   readonly clockErrorMs: number;
+  readonly appliesMax: number;
   /** Who wants hints. */
   readonly listeners: Set<{ readonly process: VirtualProcess; readonly callback: () => void }>;
   /** Sees every call that reached the store, before any other can. `method` names it; `args` is what the process sent, `result` what the store answered. */
@@ -27,7 +28,7 @@ export interface Network {
   broken(process: VirtualProcess, method: StoreMethod, error: unknown): void;
 }
 
-export type StoreMethod = Exclude<keyof Store, "kind" | "now" | "onHint" | "close">;
+export type StoreMethod = Exclude<keyof Store, "kind" | "concurrentApplies" | "now" | "onHint" | "close">;
 
 const unavailable = (outcome: "none" | "unknown"): StoreFailure =>
   new StoreFailure(
@@ -60,6 +61,7 @@ function createSimStore(network: Network, process: VirtualProcess): Store {
 
   return {
     kind: "sim",
+    concurrentApplies: { max: network.appliesMax, operationsMin: 1 },
     now: () => Math.floor(process.runtime.monotonicMs() + clock.offsetMs),
     apply: <const Operations extends readonly Operation[]>(operations: Operations) =>
       write("apply", operations, () => applyUnlocked(store, faults, operations)) as Promise<{
