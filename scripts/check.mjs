@@ -57,14 +57,34 @@ function pack(folder) {
   return { name: "pack", ok, seconds, output: `${npm.stdout}${npm.stderr}`, tarball: join(folder, file ?? "none.tgz") };
 }
 
+/** @typedef {Record<string, { version?: string, optional?: boolean }>} Packages by folder */
+
+/** @param {string} file @returns {Packages} */
+const packagesOf = (file) => /** @type {{ packages: Packages }} */ (JSON.parse(readFileSync(join(root, file), "utf8"))).packages;
+
+/** Is what is installed what the lock file says? Else the other checks speak of something else than the code. @returns {Result} */
+function compareInstalled() {
+  const startedMs = performance.now();
+  const installed = packagesOf(join("node_modules", ".package-lock.json"));
+  // What is for other platforms is optional, and absent.
+  const others = Object.entries(packagesOf("package-lock.json")).filter(
+    ([folder, { version, optional }]) => folder !== "" && optional !== true && installed[folder]?.version !== version,
+  );
+  const names = others.map(([folder]) => folder.replace(/^.*node_modules\//, "")).join(", ");
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { name: "installed", ok: others.length === 0, seconds, output: `Not as in package-lock.json: ${names}. Run: npm ci` };
+}
+
 const scratch = mkdtempSync(join(tmpdir(), "perdure-check-"));
+const installed = compareInstalled();
+report(installed);
 const built = buildAll();
 report(built);
 const packed = pack(scratch);
 report(packed);
 const { tarball } = packed;
 /** @type {Result[]} */
-const results = [built, packed];
+const results = [installed, built, packed];
 
 const checks = [
   () => run("types", "typescript#tsc", ["-p", "tsconfig.json"]),
