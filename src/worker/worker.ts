@@ -198,9 +198,10 @@ export class Worker implements DriverHost, LocalWorker {
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
     await this.#housekeeper.recover();
     await this.#reach(() => this.store.retryParked(this.#routes));
-    this.#hint = this.store.onHint(() => {
-      this.#wakeAll();
-      if (this.#drivers.size > 0) this.#housekeeper.hint();
+    this.#hint = this.store.onHint(({ runs, tasks, mail }) => {
+      if (runs) this.#runs.wake();
+      if (tasks) this.#tasks.wake();
+      if (mail && this.#drivers.size + this.#taskRunner.running.size > 0) this.#housekeeper.hint();
     });
     if (this.#routes.length > 0) this.#runs.start();
     this.#tasks.start();
