@@ -5,7 +5,7 @@
 import type { Logger } from "../api/context-types.js";
 import type { Pulse, Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, HistoryRecord, InboxRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
@@ -139,7 +139,7 @@ export class Worker implements DriverHost, LocalWorker {
           this.#taskRunner.running.has(task.key) ? { key: task.runKey, on: { task: task.key, epoch: task.epoch } } : undefined,
         ),
       claimFor: () => this.claimFor(),
-      onClaimed: (run, worker) => this.takeUp(run, worker),
+      onClaimed: (run, worker, arrived) => this.takeUp(run, worker, arrived),
       onMail: (key, position) => this.notice(key, position),
       onSlotFree: () => {
         this.#tasks.wake();
@@ -295,9 +295,9 @@ export class Worker implements DriverHost, LocalWorker {
     if (claimed !== null && claimed !== undefined) await this.#intake.take([claimed], worker);
   }
 
-  /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
-  takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
-    void this.#intake.take([claimed], worker);
+  /** Drives a run that was claimed in passing for the lease `worker`, by what has arrived: something sent, or the end of an activity. */
+  takeUp(claimed: ClaimedRun, worker: WorkerKey, arrived?: InboxRecord): void {
+    void this.#intake.take([claimed], worker, arrived);
   }
 
   /** Lets go of a run that is somebody else's, or nobody's any more: its bodies are told, and nothing is written. */
@@ -307,7 +307,7 @@ export class Worker implements DriverHost, LocalWorker {
 
   /** Mail has come for a run of this worker. */
   notice(key: RunKey, inboxCount: number): void {
-    this.#drivers.get(key)?.notice(inboxCount);
+    if (!this.#intake.notice(key, inboxCount)) this.#drivers.get(key)?.notice(inboxCount);
   }
 
   // DriverHost. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

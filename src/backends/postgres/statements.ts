@@ -93,7 +93,7 @@ const claims = (s: string) => ({
         (SELECT q.due_at FROM ${s}.run q WHERE q.route = n.route AND q.owner IS NULL AND q.crash_count >= 2 AND q.due_at > m.now ORDER BY q.due_at LIMIT 1)
       ) AS d
     ) AS next LEFT JOIN (
-      SELECT ${claimedColumns} FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f
+      SELECT ${claimedColumns}, ${s}.claimed_mail_1(r.chain) FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f
     ) AS taken ON true`,
 
   claimTasks: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now, EXISTS (SELECT FROM ${s}.worker w WHERE w.key = $1::integer AND w.lease_until > ${nowMs}) AS alive),
