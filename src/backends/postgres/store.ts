@@ -10,6 +10,7 @@ import {
   type Store,
   type WorkerKey,
 } from "../../backend/index.js";
+import { processMark } from "../../platform/process-mark.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { newsOf, usualNewsOf } from "../../backend/makes-news.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
@@ -121,6 +122,7 @@ type PulseRow = readonly [
   key: WorkerKey | null,
   isExpired: boolean | null,
   isUnlocked: boolean | null,
+  process: string | null,
 ];
 
 interface Parts {
@@ -190,7 +192,7 @@ class PostgresStore implements Store {
     const { control, statements, live, writer, reader } = this.#parts;
     // By the connection whose commits are durable: a key that the server forgot in a crash would be given to another worker as well.
     const { isPooled } = await writer.session();
-    const values = [workerId, leaseMs, !isPooled, live.lockClass];
+    const values = [workerId, leaseMs, !isPooled, live.lockClass, processMark() ?? null];
     const [row] = await writer.rows<[number]>(statements.register, values, "write");
     const worker = row?.[0] ?? 0;
     // On every connection of the process: then the loss of one of them is no death.
@@ -206,7 +208,7 @@ class PostgresStore implements Store {
     const rows = await control.rows<PulseRow>(statements.pulse, values, "write");
     const [time = 0, isAlive = false, nextRunDueAt = null, nextTaskDueAt = null, hasExpired = false, listeners = 0] = rows[0] ?? [];
     clock.enter(asked, runtime.monotonicMs(), time);
-    const seen = rows.flatMap(([, , , , , , key, isExpired, isUnlocked]): Seen[] => (key === null ? [] : [[key, isExpired, isUnlocked]]));
+    const seen = rows.flatMap(([, , , , , , key, ...rest]): Seen[] => (key === null ? [] : [[key, ...rest]]));
     const { dead, isMissing } = live.judge(seen, worker, runtime.monotonicMs());
     // A session that is pooled would not hear of those who come.
     hints.noteListeners(isPooled ? 1 : listeners, notes);
