@@ -190,9 +190,9 @@ class OpenEngine implements Engine {
     this.#parts = parts;
     this.#worker = worker;
     this.#core = new ClientCore({ ...parts, worker });
-    this.#hint = parts.store.onHint(() => {
-      parts.waiters.hint();
-      parts.watchers.hint();
+    this.#hint = parts.store.onHint(({ ends, shown }) => {
+      if (ends) parts.waiters.hint();
+      if (ends || shown) parts.watchers.hint();
     });
   }
 

@@ -9,6 +9,7 @@
  * - A call that rejects with a `StoreFailure` says whether its writes may have happened (`outcome`).
  */
 import type { Runtime } from "../platform/runtime.js";
+import type { Hint } from "./news.js";
 import type { Operation, Outcome } from "./operations.js";
 import type {
   Attribute,
@@ -166,8 +167,11 @@ export interface Store {
   }): Promise<readonly RunRecord[]>;
 
   // hints
-  /** Calls back, coalesced, when another process may have made work or ended a run. Hints may be lost, doubled or late: polling alone must make progress. */
-  onHint(callback: () => void): { stop(): void };
+  /**
+   * Calls back, coalesced, when another process may have made work or ended a run, and says what it is about; where the store does not know, all of it.
+   * Hints may be lost, doubled or late: polling alone must make progress.
+   */
+  onHint(callback: (hint: Hint) => void): { stop(): void };
 
   close(): Promise<void>;
 }

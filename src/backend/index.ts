@@ -1,4 +1,5 @@
 export type { Backend, Pulse, Store } from "./backend.js";
+export { everything, hintOf, news, type Hint, type News } from "./news.js";
 export { StoreFailure } from "./failures.js";
 export type * from "./operations.js";
 export type * from "./records.js";

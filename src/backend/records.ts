@@ -187,6 +187,8 @@ export interface ClaimedRun {
   readonly parkCount: number;
   readonly parentRunId: string | null;
   readonly options: string | null;
+  /** What lies unread in the inbox, all of it, where the claim has read it on the way; else it is to be asked for. */
+  readonly mail?: readonly InboxRecord[] | undefined;
 }
 
 /** What has become of a run, with the payload of its last history line once it has ended. */

@@ -21,6 +21,7 @@ import type {
   WorkflowRef,
 } from "../api/types.js";
 import type { Backend } from "../backend/backend.js";
+import { everything } from "../backend/news.js";
 import { memoryOn } from "../backends/memory/memory.js";
 import { createMemoryState } from "../backends/memory/state.js";
 import type { PayloadCodec } from "../codec/codec.js";
@@ -365,7 +366,7 @@ class OpenTestEngine implements TestEngine {
   /** What polling would do: hints to everybody, and a look at what nobody tells of. */
   #look(): void {
     this.#life.look();
-    for (const listener of this.#state.listeners) listener.onNews();
+    for (const listener of this.#state.listeners) listener.onNews(everything);
   }
 
   // Code of the user's. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 /** Starts of runs and what is sent to them, by clients, workflows and errands alike: each can be sent again, so it is, until the store has answered. */
 import type { Outcome, SendOperation, SendOutcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, InboxItem, NewRun, Payload, RunKey, RunTarget, TaskTarget, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, InboxItem, InboxRecord, NewRun, Payload, RunKey, RunTarget, TaskTarget, WorkerKey } from "../backend/records.js";
 import { isPerdureError } from "../errors.js";
 import type { GroupCommit } from "./group-commit.js";
 import { isUnknownOutcome } from "./persist.js";
@@ -13,7 +13,7 @@ export interface LocalWorker {
   reclaim(key: RunKey, epoch: number): Promise<void>;
   onRunsDue(): void;
   claimFor(): SendOperation["claimFor"];
-  takeUp(claimed: ClaimedRun, worker: WorkerKey): void;
+  takeUp(claimed: ClaimedRun, worker: WorkerKey, arrived?: InboxRecord): void;
   notice(key: RunKey, inboxCount: number): void;
 }
 
@@ -99,7 +99,7 @@ export class Post {
         throw error;
       }
     });
-    if (outcome.status === "sent") this.#arrived(outcome.key, outcome.position, outcome, claimFor);
+    if (outcome.status === "sent") this.#arrived(outcome.key, outcome.position, outcome, claimFor, item);
     return { status: outcome.status, unknown };
   }
 
@@ -131,10 +131,11 @@ export class Post {
     position: number,
     { claimed, owner }: { readonly claimed: ClaimedRun | null; readonly owner: WorkerKey | null },
     claimFor: SendOperation["claimFor"],
+    item?: InboxItem,
   ): void {
     const { worker } = this.#options;
     if (worker === undefined) return;
-    if (claimed !== null) worker.takeUp(claimed, claimFor?.worker ?? 0);
+    if (claimed !== null) worker.takeUp(claimed, claimFor?.worker ?? 0, item && { ...item, position });
     else if (owner !== null && owner === worker.worker) worker.notice(key, position);
   }
 }

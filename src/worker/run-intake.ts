@@ -2,8 +2,7 @@
  * From a claimed run to one that is driven: reads its inbox and, unless it is still warm, its history, and brings the code to where the history ends.
  * What cannot be loaded is parked with its reason; nothing that was claimed is left lying.
  */
-import type { Store } from "../backend/backend.js";
-import type { ClaimedRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, InboxRecord, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import { noEffects } from "../backend/no-effects.js";
 import { crashesMax } from "../core/defaults.js";
 import { PerdureError } from "../errors.js";
@@ -35,9 +34,16 @@ interface Inheritance {
   readonly bodies: Map<number, Body>;
 }
 
+/** A claimed run, and its driver if that is still warm. */
+interface Taken {
+  readonly run: ClaimedRun;
+  readonly driver: RunDriver | undefined;
+}
+
 export class RunIntake {
   readonly #options: RunIntakeOptions;
-  readonly #loading = new Set<RunKey>();
+  /** The runs that are being loaded, with how much their inboxes were said to hold meanwhile. */
+  readonly #loading = new Map<RunKey, number>();
   readonly #reloading = new Map<string, Inheritance>();
   /** The run that is driven alone because its processes keep dying: one crash must convict one run. */
   #suspect: RunKey | undefined;
@@ -67,20 +73,28 @@ export class RunIntake {
     if (this.#suspect === key) this.#suspect = undefined;
   }
 
-  /** Drives runs that were claimed under the lease `worker`, unless it is lost before they are loaded: then whoever finds them without a living owner goes on. */
-  async take(claimed: readonly ClaimedRun[], worker: WorkerKey): Promise<void> {
+  /** Mail has come for a run. False: it is not being loaded. */
+  notice(key: RunKey, inboxCount: number): boolean {
+    const noticed = this.#loading.get(key);
+    if (noticed !== undefined) this.#loading.set(key, Math.max(noticed, inboxCount));
+    return noticed !== undefined;
+  }
+
+  /**
+   * Drives runs that were claimed under the lease `worker`, unless it is lost before they are loaded: then whoever finds them without a living owner goes on.
+   * `arrived`: the item that this process has put into the inbox of the only one.
+   */
+  async take(claimed: readonly ClaimedRun[], worker: WorkerKey, arrived?: InboxRecord): Promise<void> {
     if (claimed.length === 0) return;
     const { host, warm, onSettled } = this.#options;
-    const taken = claimed.map((run) => ({ run, driver: warm.take(run) }));
+    const taken = claimed.map((run): Taken => ({ run, driver: warm.take(run) }));
     for (const { run } of taken) {
-      this.#loading.add(run.key);
+      this.#loading.set(run.key, 0);
       if (run.crashCount >= 2) this.#suspect = run.key;
     }
     try {
-      const above = taken.map(({ run, driver }) => ({ key: run.key, above: driver?.inboxSeen ?? 0 }));
-      const boxes = await host.persistently(() => host.store.loadInboxes(above));
-      if (boxes !== undefined)
-        await Promise.all(taken.map(({ run, driver }, index) => this.#load(run, worker, driver, boxes[index] ?? [])));
+      const boxes = await this.#inboxesOf(taken, arrived);
+      if (boxes !== undefined) await Promise.all(taken.map(({ run, driver }) => this.#load(run, worker, driver, boxes.get(run.key) ?? [])));
     } catch (error) {
       for (const { run } of taken) this.release(run.key);
       host.onTrouble("Claimed runs could not be read; they will be tried again.", error);
@@ -122,12 +136,28 @@ export class RunIntake {
     return true;
   }
 
-  async #load(
-    run: ClaimedRun,
-    worker: WorkerKey,
-    warm: RunDriver | undefined,
-    records: Awaited<ReturnType<Store["loadInboxes"]>>[number],
-  ): Promise<void> {
+  /** What lies in the inboxes and was not read by a driver. Asked for only where it is not known: a question more delays a run's next turn by a round trip. */
+  async #inboxesOf(
+    taken: readonly Taken[],
+    arrived: InboxRecord | undefined,
+  ): Promise<ReadonlyMap<RunKey, readonly InboxRecord[]> | undefined> {
+    const { host } = this.#options;
+    const known = new Map<RunKey, readonly InboxRecord[]>();
+    const asked: { readonly key: RunKey; readonly above: number }[] = [];
+    for (const { run, driver } of taken) {
+      const above = driver?.inboxSeen ?? 0;
+      if (run.mail !== undefined) known.set(run.key, run.mail);
+      else if (arrived?.position === above + 1 && run.inboxCount === arrived.position) known.set(run.key, [arrived]);
+      else asked.push({ key: run.key, above });
+    }
+    if (asked.length === 0) return known;
+    const boxes = await host.persistently(() => host.store.loadInboxes(asked));
+    if (boxes === undefined) return undefined;
+    for (const [index, { key }] of asked.entries()) known.set(key, boxes[index] ?? []);
+    return known;
+  }
+
+  async #load(run: ClaimedRun, worker: WorkerKey, warm: RunDriver | undefined, records: readonly InboxRecord[]): Promise<void> {
     const { host, definitions, guard } = this.#options;
     try {
       if (run.crashCount >= crashesMax) return await this.#park(run, poisonedReason(run.crashCount));
@@ -163,6 +193,7 @@ export class RunIntake {
     }
     this.#options.onLoaded(driver, run);
     driver.adopt(run, lastAt, mail, final);
+    driver.notice(this.#loading.get(run.key) ?? 0);
   }
 
   async #park(run: ClaimedRun, reason: ParkReason): Promise<void> {

@@ -1,5 +1,5 @@
 import type { ClaimFor, FinishTaskOperation } from "../backend/operations.js";
-import type { ClaimedRun, ClaimedTask, Payload, TaskKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, ClaimedTask, InboxRecord, Payload, TaskKey, WorkerKey } from "../backend/records.js";
 import { crashesMax } from "../core/defaults.js";
 import { CancelledError, PerdureError } from "../errors.js";
 import { ActivityIo, completedLater } from "./activity-io.js";
@@ -25,7 +25,7 @@ export interface TaskRunnerOptions {
   readonly streamsOf: (task: ClaimedTask) => StreamWriter;
   /** For claiming the run in the commit that ends its activity, if this worker could drive it. */
   readonly claimFor: () => ClaimFor | null;
-  readonly onClaimed: (run: ClaimedRun, worker: WorkerKey) => void;
+  readonly onClaimed: (run: ClaimedRun, worker: WorkerKey, arrived: InboxRecord) => void;
   /** A run of this worker got mail. */
   readonly onMail: (runKey: number, position: number) => void;
   readonly onSlotFree: () => void;
@@ -191,7 +191,11 @@ export class TaskRunner {
     else this.#options.host.onTrouble(`The outcome of activity "${task.name}" cannot be stored; it will run again.`, unsealed.error);
   }
 
-  async #finish({ name, key, epoch }: ClaimedTask, kind: FinishTaskOperation["kind"], payload: Payload | null): Promise<void> {
+  async #finish(
+    { name, key, epoch, command, attempt }: ClaimedTask,
+    kind: FinishTaskOperation["kind"],
+    payload: Payload | null,
+  ): Promise<void> {
     const { host, claimFor, onClaimed, onMail } = this.#options;
     // Sent again after a lost reply: the task is gone then if the first one got through, and its outcome is recorded once either way.
     const operation = { type: "finish_task", task: { key, epoch }, kind, payload } as const;
@@ -200,8 +204,18 @@ export class TaskRunner {
       .persistently(() => host.commits.submit({ ...operation, claimFor: (claimant = claimFor()) }))
       .catch((error: unknown) => host.onTrouble(`The outcome of activity "${name}" was refused; it will run again.`, error));
     if (outcome?.status !== "finished") return;
-    if (outcome.claimed !== null) onClaimed(outcome.claimed, (claimant as ClaimFor | null)?.worker ?? 0);
-    else if (outcome.owner === host.worker) onMail(outcome.runKey, outcome.position);
+    const { claimed, position } = outcome;
+    if (claimed !== null && kind !== "done")
+      onClaimed(claimed, (claimant as ClaimFor | null)?.worker ?? 0, {
+        kind,
+        name: "",
+        command,
+        attempt,
+        payload,
+        options: null,
+        position,
+      });
+    else if (outcome.owner === host.worker) onMail(outcome.runKey, position);
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Logger } from "../api/context-types.js";
 import type { Pulse, Store } from "../backend/backend.js";
 import type { ClaimFor, Outcome, StartOperation } from "../backend/operations.js";
-import type { ClaimedRun, HistoryRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
+import type { ClaimedRun, HistoryRecord, InboxRecord, NewRun, ParkReason, RunKey, WorkerKey } from "../backend/records.js";
 import type { Codec } from "../codec/codec.js";
 import type { RunFacts } from "../core/machine-options.js";
 import type { LogLine } from "../core/turn-result.js";
@@ -139,7 +139,7 @@ export class Worker implements DriverHost, LocalWorker {
           this.#taskRunner.running.has(task.key) ? { key: task.runKey, on: { task: task.key, epoch: task.epoch } } : undefined,
         ),
       claimFor: () => this.claimFor(),
-      onClaimed: (run, worker) => this.takeUp(run, worker),
+      onClaimed: (run, worker, arrived) => this.takeUp(run, worker, arrived),
       onMail: (key, position) => this.notice(key, position),
       onSlotFree: () => {
         this.#tasks.wake();
@@ -198,9 +198,10 @@ export class Worker implements DriverHost, LocalWorker {
     // At once: a process that is started again after its death takes up what it left, and should not have to wait for its next look.
     await this.#housekeeper.recover();
     await this.#reach(() => this.store.retryParked(this.#routes));
-    this.#hint = this.store.onHint(() => {
-      this.#wakeAll();
-      if (this.#drivers.size > 0) this.#housekeeper.hint();
+    this.#hint = this.store.onHint(({ runs, tasks, mail }) => {
+      if (runs) this.#runs.wake();
+      if (tasks) this.#tasks.wake();
+      if (mail && this.#drivers.size + this.#taskRunner.running.size > 0) this.#housekeeper.hint();
     });
     if (this.#routes.length > 0) this.#runs.start();
     this.#tasks.start();
@@ -294,9 +295,9 @@ export class Worker implements DriverHost, LocalWorker {
     if (claimed !== null && claimed !== undefined) await this.#intake.take([claimed], worker);
   }
 
-  /** Drives a run that was claimed in passing for the lease `worker`, by a send or the end of an activity. */
-  takeUp(claimed: ClaimedRun, worker: WorkerKey): void {
-    void this.#intake.take([claimed], worker);
+  /** Drives a run that was claimed in passing for the lease `worker`, by what has arrived: something sent, or the end of an activity. */
+  takeUp(claimed: ClaimedRun, worker: WorkerKey, arrived?: InboxRecord): void {
+    void this.#intake.take([claimed], worker, arrived);
   }
 
   /** Lets go of a run that is somebody else's, or nobody's any more: its bodies are told, and nothing is written. */
@@ -306,7 +307,7 @@ export class Worker implements DriverHost, LocalWorker {
 
   /** Mail has come for a run of this worker. */
   notice(key: RunKey, inboxCount: number): void {
-    this.#drivers.get(key)?.notice(inboxCount);
+    if (!this.#intake.notice(key, inboxCount)) this.#drivers.get(key)?.notice(inboxCount);
   }
 
   // DriverHost. ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

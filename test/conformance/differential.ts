@@ -237,7 +237,8 @@ async function applyPlans(side: Side, plans: readonly OperationPlan[], mark: str
 
 async function claimRuns(side: Side, worker: number, routes: readonly string[], suspects: number): Promise<readonly object[]> {
   const { runs, nextDueAt } = await side.store.claimRuns({ worker: workerOf(side, worker), routes, limit: 1000, suspects });
-  const sorted = runs.toSorted((a, b) => (a.runId < b.runId ? -1 : 1));
+  const read = runs.map(async (run) => ({ ...run, mail: run.mail ?? (await side.store.loadInboxes([{ key: run.key, above: 0 }]))[0] }));
+  const sorted = (await Promise.all(read)).toSorted((a, b) => (a.runId < b.runId ? -1 : 1));
   const statusOf = ({ crashCount }: ClaimedRun): string => (crashCount >= 2 ? "claimed suspect" : "claimed run");
   return [{ status: "runs", nextDueAt }, ...sorted.map((run) => ({ status: statusOf(run), run: noteClaim(side, run) }))];
 }

@@ -2,19 +2,21 @@
 import pg from "pg";
 import { expect, test } from "vitest";
 import { postgres } from "perdure/postgres";
-import type { Store } from "perdure/backend";
+import type { Hint, Store } from "perdure/backend";
 import { systemRuntime } from "../../src/platform/runtime.js";
 import { hourMs, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
 import { postgresServer } from "../support/postgres.js";
 
 const server = postgresServer({ isOwn: true });
 
+const openStore = (schema: string): Promise<Store> => postgres(server.url, { schema }).open(systemRuntime());
+
 test("a process that is alone tells nobody, until another one comes", async () => {
   const { url } = server;
   const schema = server.schema();
   const stores: Store[] = [];
   const open = async (): Promise<Store> => {
-    const store = await postgres(url, { schema }).open(systemRuntime());
+    const store = await openStore(schema);
     stores.push(store);
     return store;
   };
@@ -62,5 +64,25 @@ test("a process that is alone tells nobody, until another one comes", async () =
   } finally {
     await witness.end();
     for (const store of stores) await store.close().catch(() => undefined);
+  }
+});
+
+test("a hint says what it is about, and one without a subject says everything", async () => {
+  const schema = server.schema();
+  const [one, other] = [await openStore(schema), await openStore(schema)];
+  const notifier = new pg.Client({ connectionString: server.url });
+  await notifier.connect();
+  try {
+    const heard: Hint[] = [];
+    other.onHint((hint) => heard.push(hint));
+    const nothing = { runs: false, tasks: false, mail: false, ends: false, shown: false };
+    await one.apply([startOf(sampleRun({ workflowId: "due" }))]);
+    await expect.poll(() => heard.splice(0), { timeout: 5000 }).toEqual([{ ...nothing, runs: true }]);
+    // As of a transaction of an application, or of a process with another version of perdure.
+    await notifier.query(`NOTIFY "perdure_${schema}"`);
+    await expect.poll(() => heard.splice(0), { timeout: 5000 }).toEqual([{ runs: true, tasks: true, mail: true, ends: true, shown: true }]);
+  } finally {
+    await notifier.end();
+    await Promise.all([one.close(), other.close()]);
   }
 });

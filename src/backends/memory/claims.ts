@@ -1,10 +1,10 @@
 /** How workers come by runs, and what they hold. */
 import type { ClaimedRun, Store, WorkerKey } from "../../backend/index.js";
 import { isOpen } from "../../backend/index.js";
-import { claimedRunOf, inboxCountOf } from "./copies.js";
+import { claimedRunOf, inboxCountOf, inboxRecordOf } from "./copies.js";
 import { earlier, firstDue, nextDueAt, type DueIndex } from "./due-index.js";
 import { isAlive, setDue, takeRun } from "./ownership.js";
-import type { MemoryState, RunRow } from "./state.js";
+import { rowOf, type MemoryState, type RunRow } from "./state.js";
 
 export function claimRuns(
   state: MemoryState,
@@ -18,7 +18,8 @@ export function claimRuns(
       const row = firstDue(index, routes, now);
       if (row === null) return;
       takeRun(state, row, worker);
-      runs.push(claimedRunOf(state, row));
+      const { rows } = rowOf(state.inboxes, row.chain);
+      runs.push({ ...claimedRunOf(state, row), mail: rows.filter(({ consumed }) => !consumed).map(inboxRecordOf) });
     }
   };
   if (isAlive(state, worker, now)) {

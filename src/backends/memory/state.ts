@@ -6,6 +6,7 @@ import type {
   HistoryRecord,
   InboxRecord,
   NewTask,
+  News,
   ParkReason,
   Payload,
   RunKey,
@@ -119,7 +120,7 @@ export interface MemoryState {
   /** The last key that was given out, of each kind. */
   readonly lastKeys: { run: RunKey; task: TaskKey; worker: WorkerKey };
   /** One for each open store: called after commits of the other stores that may matter to it. */
-  readonly listeners: Set<{ readonly onNews: () => void }>;
+  readonly listeners: Set<{ readonly onNews: (about: News) => void }>;
 }
 
 export function createMemoryState(): MemoryState {

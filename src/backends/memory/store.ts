@@ -1,5 +1,5 @@
-import { StoreFailure, type Store, type WorkerKey } from "../../backend/index.js";
-import { makesNews } from "../../backend/makes-news.js";
+import { everything, news, StoreFailure, type News, type Store, type WorkerKey } from "../../backend/index.js";
+import { newsOf } from "../../backend/makes-news.js";
 import { PerdureError } from "../../errors.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { applyAll } from "./apply.js";
@@ -20,12 +20,13 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
   const isOurs = (worker: WorkerKey): boolean => ours.has(worker);
   let isClosed = false;
 
-  /** A rejection rather than a throw, as from a store that is far away. `isNews`: may the result matter to other processes? */
-  const call = async <Result>(work: () => Result, isNews?: (result: Result) => boolean): Promise<Result> => {
+  /** A rejection rather than a throw, as from a store that is far away. `newsIn`: how may the result matter to other processes? */
+  const call = async <Result>(work: () => Result, newsIn?: (result: Result) => News): Promise<Result> => {
     if (isClosed)
       throw new StoreFailure("closed", "The memory store was closed; open it again to use it.", { outcome: "none", transient: false });
     const result = work();
-    if (isNews !== undefined && hints.isHeard() && isNews(result)) hints.tellOthers();
+    const about = newsIn === undefined || !hints.isHeard() ? 0 : newsIn(result);
+    if (about !== 0) hints.tellOthers(about);
     return result;
   };
 
@@ -36,7 +37,7 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
     apply: (operations) => {
       const outcomes = call(
         () => applyAll(state, operations, now()),
-        (results) => results.some((outcome, index) => makesNews(operations[index], outcome, isOurs)),
+        (results) => results.reduce((about, outcome, index) => about | newsOf(operations[index], outcome, isOurs), 0),
       );
       // They stand in the order of their operations, which is all that the mapped type says.
       return outcomes as Promise<never>;
@@ -55,18 +56,18 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
     retireWorker: (worker) =>
       call(
         () => retireWorker(state, worker, now()),
-        () => true,
+        () => everything,
       ),
     recover: (self) =>
       call(
         () => recover(state, self, now()),
-        ({ runs, tasks }) => runs + tasks > 0,
+        ({ runs, tasks }) => (runs + tasks > 0 ? everything : 0),
       ),
 
     expireTasks: () =>
       call(
         () => expireTasks(state, now()),
-        (expired) => expired > 0,
+        (expired) => (expired > 0 ? everything : 0),
       ),
 
     claimRuns: (options) => call(() => claimRuns(state, options, now())),
@@ -76,12 +77,12 @@ export function openMemoryStore(state: MemoryState, runtime: Runtime, now: () =>
     release: (options) =>
       call(
         () => release(state, options, now()),
-        () => true,
+        () => everything,
       ),
     retryParked: (routes) =>
       call(
         () => retryParked(state, routes, now()),
-        (retried) => retried > 0,
+        (retried) => (retried > 0 ? news.runs : 0),
       ),
 
     ...readsOf(state, call),

@@ -1,3 +1,4 @@
+import { everything, hintOf, type Hint } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 
 /**
@@ -8,7 +9,7 @@ export interface Hints {
   tellOthers(): void;
   /** Others may have made news of which nobody tells. */
   tellOwn(): void;
-  onHint(callback: () => void): { stop(): void };
+  onHint(callback: (hint: Hint) => void): { stop(): void };
   close(): void;
 }
 
@@ -22,7 +23,7 @@ const listenersByScope = new Map<string, Set<Listener>>();
 export function hints(scope: string, runtime: Runtime): Hints {
   const listeners = listenersByScope.get(scope) ?? new Set<Listener>();
   listenersByScope.set(scope, listeners);
-  const callbacks = new Set<{ readonly call: () => void }>();
+  const callbacks = new Set<{ readonly call: (hint: Hint) => void }>();
   let isPending = false;
   const self: Listener = {
     onNews: () => {
@@ -30,7 +31,7 @@ export function hints(scope: string, runtime: Runtime): Hints {
       isPending = true;
       runtime.yieldToLoop(() => {
         isPending = false;
-        for (const callback of callbacks) callback.call();
+        for (const callback of callbacks) callback.call(hintOf(everything));
       });
     },
   };

@@ -249,7 +249,7 @@ class MysqlStore implements Store {
     return this.#call((hall) => listRuns(hall, options));
   }
 
-  onHint(callback: () => void): { stop(): void } {
+  onHint(callback: Parameters<Store["onHint"]>[0]): { stop(): void } {
     return this.#isClosed ? { stop: () => undefined } : this.#parts.hints.onHint(callback);
   }
 

@@ -8,6 +8,8 @@ import { pinsOf, type Session } from "./session.js";
 export interface Statement {
   readonly name: string;
   readonly text: string;
+  /** Sent right behind it, whatever becomes of the two: what need not wait for the answer. */
+  readonly behind?: { readonly statement: Statement; readonly values: readonly unknown[] } | undefined;
 }
 
 export interface LinkOptions {
@@ -49,12 +51,16 @@ export class Link {
   async query(statement: Statement, values: readonly unknown[], effect: "read" | "write"): Promise<PostgresResult> {
     const { mask } = this.#options;
     const session = await this.session();
-    const query: PostgresQuery = { text: statement.text, values: [...values], rowMode: "array", types };
+    const query = queryOf({ statement, values });
     const timer = this.#watch(session);
     try {
-      return await session.use((client) =>
-        session.isPooled ? inTransaction(client, query) : client.query({ ...query, name: statement.name }),
-      );
+      return await session.use((client) => {
+        if (session.isPooled) return inTransaction(client, query);
+        const answer = client.query({ ...query, name: statement.name });
+        const { behind } = statement;
+        if (behind !== undefined) void client.query({ ...queryOf(behind), name: behind.statement.name }).catch(() => undefined);
+        return answer;
+      });
     } catch (error) {
       if (isDisconnect(error)) this.#lose(session);
       throw toStoreFailure(error, effect, mask);
@@ -122,6 +128,13 @@ export class Link {
     return this.#options.runtime.setTimer(() => this.#lose(session), replyMaxMs);
   }
 }
+
+const queryOf = ({ statement, values }: NonNullable<Statement["behind"]>): PostgresQuery => ({
+  text: statement.text,
+  values: [...values],
+  rowMode: "array",
+  types,
+});
 
 /** Behind a transaction pooler, nothing that is set lasts longer than a transaction, and neither does a prepared statement. */
 async function inTransaction(client: PostgresClient, query: PostgresQuery): Promise<PostgresResult> {

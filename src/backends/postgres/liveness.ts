@@ -1,4 +1,5 @@
 import type { WorkerKey } from "../../backend/index.js";
+import { isGone } from "../../platform/process-mark.js";
 import type { Link } from "./link.js";
 import type { Session } from "./session.js";
 
@@ -6,7 +7,8 @@ import type { Session } from "./session.js";
  * Who is alive, as the server knows it: a worker holds an advisory lock on each connection of its process, in shared mode. They are gone the moment its
  * process is, however it ended, and are kept while it is merely stopped. Peers look them up in pg_locks and never try them: through a pooler the try would
  * succeed on the very session that holds it. A lock that is missing means a death only if it was held on this server since the server's start, and is
- * missing in two looks: a restart ends every session, and a connection that was cut comes back. The lease bounds the rest.
+ * missing in two looks: a restart ends every session, and a connection that was cut comes back. Whoever is on the same machine needs no second look: it sees that
+ * the process is gone. The lease bounds the rest.
  */
 export interface Liveness {
   /** The first half of the locks' keys. */
@@ -35,7 +37,7 @@ export interface Verdict {
 export const listenerKey = 0x7fff_ffff;
 
 /** A row of a look: of a worker, or (with nulls) of an owner. */
-export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null];
+export type Seen = readonly [key: WorkerKey, isExpired: boolean | null, isUnlocked: boolean | null, processMark: string | null];
 
 /** How long a lock must be missing: longer than a lost connection takes to come back. */
 export const missingMs = 200;
@@ -72,7 +74,7 @@ export function liveness(lockClass: number): Liveness {
       const missing = new Map<WorkerKey, number>();
       const unlocked: WorkerKey[] = [];
       let dead = false;
-      for (const [key, isExpired, isUnlocked] of seen) {
+      for (const [key, isExpired, isUnlocked, mark] of seen) {
         if (isExpired === null) continue;
         living.add(key);
         if (key === self) continue;
@@ -80,7 +82,7 @@ export function liveness(lockClass: number): Liveness {
         if (isUnlocked !== true) continue;
         const since = missingSince.get(key) ?? monotonicMs;
         missing.set(key, since);
-        if (monotonicMs - since >= missingMs) unlocked.push(key);
+        if (monotonicMs - since >= missingMs || (mark !== null && isGone(mark))) unlocked.push(key);
       }
       missingSince = missing;
       const hasOrphans = seen.some(([key, isExpired]) => isExpired === null && key !== self && !living.has(key));

@@ -1,5 +1,8 @@
 import { claimedColumns, newestOfChain, recordColumns } from "./sql.js";
 
+/** So many items are read with the claim of a run. Messages may wait by the thousand, and a driver that is warm knows most of them. */
+const claimedMailMax = 4;
+
 /** Runs, and what comes and goes with them: the pieces that the functions of a batch share. */
 export const runFunctions = (s: string): string => `
 CREATE FUNCTION ${s}.run_record_1(wanted bigint) RETURNS text LANGUAGE sql STABLE AS $$
@@ -9,6 +12,19 @@ $$;
 CREATE FUNCTION ${s}.claimed_run_1(wanted bigint) RETURNS text LANGUAGE sql VOLATILE AS $$
   SELECT json_build_array(${claimedColumns})::text FROM ${s}.run r JOIN ${s}.run_fact f ON f.key = r.key WHERE r.key = wanted
 $$;
+
+-- What lies unread in the inbox of a run that was just claimed, as JSON; null if that is much. Looked at when the claim holds the run, and not as things stood
+-- when its statement began: until then somebody else may have driven it.
+CREATE FUNCTION ${s}.claimed_mail_1(of_chain bigint) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  mail json;
+BEGIN
+  SELECT CASE WHEN count(*) < ${claimedMailMax + 1} THEN coalesce(json_agg(i.item), '[]') END INTO mail FROM (
+    SELECT json_build_array(q.position, q.kind, q.name, q.command, q.attempt, q.payload, encode(q.payload_bytes, 'base64'), q.options) AS item
+    FROM ${s}.inbox q WHERE q.chain = of_chain ORDER BY q.position LIMIT ${claimedMailMax + 1}
+  ) AS i;
+  RETURN mail;
+END $$;
 
 -- The run that a target means. Each call from a function that writes sees what was committed until then.
 CREATE FUNCTION ${s}.find_run_1(of_workflow text, of_run text, of_chain text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$

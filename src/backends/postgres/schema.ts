@@ -56,7 +56,9 @@ CREATE TABLE ${s}.worker (
   worker_id text COLLATE "C" NOT NULL UNIQUE,
   lease_until float8 NOT NULL,
   -- When the server started on which this worker holds its advisory lock; null: only its lease tells of its death.
-  locked_on float8
+  locked_on float8,
+  -- What tells its process from others on its machine; null where the system does not say.
+  process text
 ) WITH (fillfactor = 50);
 
 -- status: 0 running, 1 parked, 2 completed, 3 failed, 4 cancelled, 5 terminated, 6 continued.

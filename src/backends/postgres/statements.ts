@@ -22,8 +22,8 @@ const writes = (s: string) => ({
   applySimple: `SELECT * FROM ${s}.apply_simple_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 
   register: `WITH fresh AS MATERIALIZED (SELECT nextval('${s}.worker_key_seq')::integer AS key)
-    INSERT INTO ${s}.worker (key, worker_id, lease_until, locked_on)
-    SELECT fresh.key, $1, ${nowMs} + $2::float8, CASE WHEN $3::boolean AND pg_try_advisory_lock_shared($4::integer, fresh.key) THEN ${startedAt} END
+    INSERT INTO ${s}.worker (key, worker_id, lease_until, locked_on, process)
+    SELECT fresh.key, $1, ${nowMs} + $2::float8, CASE WHEN $3::boolean AND pg_try_advisory_lock_shared($4::integer, fresh.key) THEN ${startedAt} END, $5::text
     FROM fresh RETURNING key`,
   // One row for the worker itself, and those of a look. Without a lease to prolong ($2), the row is only looked at.
   pulse: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now), renewed AS (
@@ -43,8 +43,8 @@ const writes = (s: string) => ({
       EXISTS (SELECT FROM (SELECT q.expires_at FROM ${s}.task q WHERE q.expires_at IS NOT NULL ORDER BY q.expires_at LIMIT 1) AS e WHERE e.expires_at <= m.now),
       (SELECT count(*)::integer FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $6::bigint
         AND l.objid::bigint = ${listenerKey} AND l.pid <> pg_backend_pid() AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
-      seen.key, seen.is_expired, seen.is_unlocked
-    FROM moment m LEFT JOIN (${lookOf(s, "$6")}) AS seen(key, is_expired, is_unlocked) ON true`,
+      seen.key, seen.is_expired, seen.is_unlocked, seen.process
+    FROM moment m LEFT JOIN (${lookOf(s, "$6")}) AS seen(key, is_expired, is_unlocked, process) ON true`,
   retire: `WITH gone AS (DELETE FROM ${s}.worker WHERE key = $1::integer) SELECT runs, tasks FROM ${s}.free_all_1($1::integer, false)`,
   look: lookOf(s, "$1"),
   expireTasks: `SELECT ${s}.expire_tasks_1($1::integer)`,
@@ -70,13 +70,13 @@ const writes = (s: string) => ({
     SELECT ${claimedColumns} FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f`,
 });
 
-/** Of each worker, whether its lease and its lock (of this class) are over; with nulls, of each owner. */
+/** Of each worker, whether its lease and its lock (of this class) are over, and its process; with nulls, of each owner. */
 const lookOf = (s: string, lockClass: string): string => `WITH locks AS MATERIALIZED (
       SELECT l.objid::bigint AS key FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = ${lockClass}::bigint
         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
     )
-    SELECT w.key, w.lease_until <= ${nowMs}, w.locked_on = ${startedAt} AND w.key NOT IN (SELECT l.key FROM locks l) FROM ${s}.worker w
-    UNION ALL SELECT o.key, NULL, NULL FROM ${s}.owners_1() AS o(key)`;
+    SELECT w.key, w.lease_until <= ${nowMs}, w.locked_on = ${startedAt} AND w.key NOT IN (SELECT l.key FROM locks l), w.process FROM ${s}.worker w
+    UNION ALL SELECT o.key, NULL, NULL, NULL FROM ${s}.owners_1() AS o(key)`;
 
 const claims = (s: string) => ({
   claimRuns: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now, EXISTS (SELECT FROM ${s}.worker w WHERE w.key = $1::integer AND w.lease_until > ${nowMs}) AS alive),
@@ -93,7 +93,7 @@ const claims = (s: string) => ({
         (SELECT q.due_at FROM ${s}.run q WHERE q.route = n.route AND q.owner IS NULL AND q.crash_count >= 2 AND q.due_at > m.now ORDER BY q.due_at LIMIT 1)
       ) AS d
     ) AS next LEFT JOIN (
-      SELECT ${claimedColumns} FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f
+      SELECT ${claimedColumns}, ${s}.claimed_mail_1(r.chain) FROM claimed r CROSS JOIN LATERAL (SELECT * FROM ${s}.run_fact q WHERE q.key = r.key OFFSET 0) AS f
     ) AS taken ON true`,
 
   claimTasks: `WITH moment AS MATERIALIZED (SELECT ${nowMs} AS now, EXISTS (SELECT FROM ${s}.worker w WHERE w.key = $1::integer AND w.lease_until > ${nowMs}) AS alive),

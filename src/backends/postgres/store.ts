@@ -1,6 +1,18 @@
-import { StoreFailure, type Operation, type Outcome, type Pulse, type RunRecord, type Store, type WorkerKey } from "../../backend/index.js";
+import {
+  everything,
+  news,
+  StoreFailure,
+  type News,
+  type Operation,
+  type Outcome,
+  type Pulse,
+  type RunRecord,
+  type Store,
+  type WorkerKey,
+} from "../../backend/index.js";
+import { processMark } from "../../platform/process-mark.js";
 import type { Runtime } from "../../platform/runtime.js";
-import { makesNews } from "../../backend/makes-news.js";
+import { newsOf, usualNewsOf } from "../../backend/makes-news.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyBatch, type Contention } from "./apply.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
@@ -34,9 +46,9 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
   const live = liveness(lockClassOf(schema));
   const hints = createHints({
     runtime,
-    channel: `perdure_${schema}`,
+    channel: channelOf(schema),
     enter: (session) => live.enterListener(session),
-    notify: (sender) => reader.query(statements.notify, [`perdure_${schema}`, sender], "read"),
+    notify: (sender) => reader.query(statements.notify, [channelOf(schema), sender], "read"),
   });
 
   const linkOf = (settings: readonly string[], onOpened: (session: Session) => Promise<void>, onLost?: () => void): Link =>
@@ -77,6 +89,8 @@ export async function openPostgresStore(runtime: Runtime, options: PostgresStore
   return new PostgresStore({ schema, mask, runtime, writer, reader, control, clock, statements, live, hints });
 }
 
+const channelOf = (schema: string): string => `perdure_${schema}`;
+
 const isOurs = (error: unknown): boolean => error instanceof Error && "docs" in error;
 
 /** "Acknowledged" means that it survives the server: a server that is set to confirm earlier is told not to. Anything stricter than its disk is kept. */
@@ -108,6 +122,7 @@ type PulseRow = readonly [
   key: WorkerKey | null,
   isExpired: boolean | null,
   isUnlocked: boolean | null,
+  process: string | null,
 ];
 
 interface Parts {
@@ -140,12 +155,26 @@ class PostgresStore implements Store {
     operations: Operations,
   ): Promise<{ [I in keyof Operations]: Outcome<Operations[I]> }> {
     for (const operation of operations) assertWellFormed(operation);
-    const { runtime, writer, statements, hints, live } = this.#parts;
-    const outcomes =
-      operations.length === 0 ? [] : await applyBatch({ runtime, writer, statements, contention: this.#contention }, operations);
-    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, live.isOurs))) hints.tellOthers();
+    const { runtime, writer, hints, live } = this.#parts;
+    if (operations.length === 0) return [] as never;
+    // A session that is pooled sends nothing behind a statement.
+    const usual = addUp(operations.map(usualNewsOf));
+    const note = writer.current?.isPooled === false ? hints.announce(usual.about, usual.pieces) : undefined;
+    const statements = note === undefined ? this.#parts.statements : this.#noted(note);
+    const outcomes = await applyBatch({ runtime, writer, statements, contention: this.#contention }, operations);
+    const made = addUp(outcomes.map((outcome, index) => newsOf(operations[index], outcome, live.isOurs)));
+    // What was foreseen is told of already.
+    const untold = note === undefined ? made.about : made.about & ~usual.about;
+    if (untold !== 0) hints.tellOthers(untold, made.pieces);
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
+  }
+
+  /** The statements of a batch, each with a notification right behind it: also the last of several, which commits the last of the news. */
+  #noted(note: string): Pick<Statements, "apply" | "applySimple"> {
+    const { schema, statements } = this.#parts;
+    const behind = { statement: statements.notify, values: [channelOf(schema), note] };
+    return { apply: { ...statements.apply, behind }, applySimple: { ...statements.applySimple, behind } };
   }
 
   async applyWithin<const Operations extends readonly Operation[]>(
@@ -165,7 +194,7 @@ class PostgresStore implements Store {
     const { control, statements, live, writer, reader } = this.#parts;
     // By the connection whose commits are durable: a key that the server forgot in a crash would be given to another worker as well.
     const { isPooled } = await writer.session();
-    const values = [workerId, leaseMs, !isPooled, live.lockClass];
+    const values = [workerId, leaseMs, !isPooled, live.lockClass, processMark() ?? null];
     const [row] = await writer.rows<[number]>(statements.register, values, "write");
     const worker = row?.[0] ?? 0;
     // On every connection of the process: then the loss of one of them is no death.
@@ -181,7 +210,7 @@ class PostgresStore implements Store {
     const rows = await control.rows<PulseRow>(statements.pulse, values, "write");
     const [time = 0, isAlive = false, nextRunDueAt = null, nextTaskDueAt = null, hasExpired = false, listeners = 0] = rows[0] ?? [];
     clock.enter(asked, runtime.monotonicMs(), time);
-    const seen = rows.flatMap(([, , , , , , key, isExpired, isUnlocked]): Seen[] => (key === null ? [] : [[key, isExpired, isUnlocked]]));
+    const seen = rows.flatMap(([, , , , , , key, ...rest]): Seen[] => (key === null ? [] : [[key, ...rest]]));
     const { dead, isMissing } = live.judge(seen, worker, runtime.monotonicMs());
     // A session that is pooled would not hear of those who come.
     hints.noteListeners(isPooled ? 1 : listeners, notes);
@@ -200,7 +229,7 @@ class PostgresStore implements Store {
     const { control, writer, reader, statements, live, hints } = this.#parts;
     await control.rows(statements.retire, [worker], "write");
     await live.letGo(worker, [control, writer, reader]);
-    hints.tellOthers();
+    hints.tellOthers(everything);
   }
 
   async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
@@ -216,7 +245,7 @@ class PostgresStore implements Store {
     if (!dead) return { workers: 0, runs: 0, tasks: 0 };
     const [row] = await control.rows<[number, number, number]>(statements.recover, [self, unlocked], "write");
     const [workers = 0, runs = 0, tasks = 0] = row ?? [];
-    if (runs + tasks > 0) hints.tellOthers();
+    if (runs + tasks > 0) hints.tellOthers(everything);
     return { workers, runs, tasks };
   }
 
@@ -227,7 +256,7 @@ class PostgresStore implements Store {
       const [row] = await control.rows<[number]>(statements.expireTasks, [expiringMax], "write");
       found = row?.[0] ?? 0;
     }
-    if (expired > 0) hints.tellOthers();
+    if (expired > 0) hints.tellOthers(everything);
     return expired;
   }
 
@@ -265,14 +294,14 @@ class PostgresStore implements Store {
   async release({ worker, runs, tasks }: Parameters<Store["release"]>[0]): Promise<void> {
     const { reader, statements, hints } = this.#parts;
     await reader.query(statements.release, [worker, [...runs], [...tasks]], "write");
-    hints.tellOthers();
+    hints.tellOthers(everything);
   }
 
   async retryParked(routes: readonly string[]): Promise<number> {
     const { reader, statements, hints } = this.#parts;
     if (routes.length === 0) return 0;
     const { rowCount } = await reader.query(statements.retryParked, [formsOf(routes)], "write");
-    if ((rowCount ?? 0) > 0) hints.tellOthers();
+    if ((rowCount ?? 0) > 0) hints.tellOthers(news.runs);
     return rowCount ?? 0;
   }
 
@@ -307,7 +336,7 @@ class PostgresStore implements Store {
     return listRuns(this.#parts.reader, this.#parts.statements, options);
   }
 
-  onHint(callback: () => void): { stop(): void } {
+  onHint(callback: Parameters<Store["onHint"]>[0]): { stop(): void } {
     return this.#parts.hints.onHint(callback);
   }
 
@@ -316,6 +345,15 @@ class PostgresStore implements Store {
     hints.close();
     await Promise.allSettled([writer, reader, control].map((link) => link.close()));
   }
+}
+
+function addUp(pieces: readonly News[]): { readonly about: News; readonly pieces: number } {
+  let [about, count] = [0, 0];
+  for (const piece of pieces) {
+    about |= piece;
+    if (piece !== 0) count += 1;
+  }
+  return { about, pieces: count };
 }
 
 const formsOf = (routes: readonly string[]): string[] => [...new Set(routes)].map(indexForm);

@@ -142,12 +142,13 @@ type ClaimedRunRow = readonly [
   parkCount: number,
   parentRunId: string | null,
   options: string | null,
+  mail?: string | null,
 ];
 
 export function claimedRunOf(row: Row): ClaimedRun {
   const [key, workflowId, runId, name, route, longForms, version, engineVersion, status, createdAt, deadlineAt, ...rest] =
     row as ClaimedRunRow;
-  const [epoch, lastSeq, inboxCount, crashCount, parkCount, parentRunId, options] = rest;
+  const [epoch, lastSeq, inboxCount, crashCount, parkCount, parentRunId, options, mail] = rest;
   return {
     key,
     workflowId,
@@ -167,8 +168,15 @@ export function claimedRunOf(row: Row): ClaimedRun {
     crashCount,
     parkCount,
     options,
+    ...(typeof mail === "string" && { mail: claimedMailOf(mail) }),
   };
 }
+
+/** As `claimed_mail_1` gives it: items like rows, with bytes in base64. */
+const claimedMailOf = (text: string): readonly InboxRecord[] =>
+  (JSON.parse(text) as Row[]).map((item) =>
+    inboxRecordOf(item.with(6, typeof item[6] === "string" ? new Uint8Array(Buffer.from(item[6], "base64")) : null)),
+  );
 
 /** Columns of a claimed task. */
 type ClaimedTaskRow = readonly [

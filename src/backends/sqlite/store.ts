@@ -1,4 +1,13 @@
-import type { Operation, Outcome, Pulse, RunRecord, Store, WorkerKey } from "../../backend/index.js";
+import {
+  everything,
+  hintOf,
+  type Operation,
+  type Outcome,
+  type Pulse,
+  type RunRecord,
+  type Store,
+  type WorkerKey,
+} from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { makesNews } from "../../backend/makes-news.js";
@@ -233,8 +242,9 @@ export class SqliteStore implements Store {
     return listed;
   }
 
-  onHint(callback: () => void): { stop(): void } {
-    return this.#hints.onWake(callback);
+  onHint(callback: Parameters<Store["onHint"]>[0]): { stop(): void } {
+    // A touch of the wake file says no more than that there is something.
+    return this.#hints.onWake(() => callback(hintOf(everything)));
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { StoreFailure } from "../../backend/index.js";
+import { everything, hintOf, StoreFailure } from "../../backend/index.js";
 import type { Store } from "../../backend/index.js";
 import { PerdureError, type ErrorCode } from "../../errors.js";
 import type { Runtime } from "../../platform/runtime.js";
@@ -159,7 +159,7 @@ export async function openThreadedStore(runtime: Runtime, options: ThreadOptions
     readChunks: (range) => line.call("readChunks", range),
     readStreamTail: (writer) => line.call("readStreamTail", writer),
     listRuns: (filter) => line.call("listRuns", filter),
-    onHint: (callback) => line.listen(callback),
+    onHint: (callback) => line.listen(() => callback(hintOf(everything))),
     close: () => line.close(),
   };
 }

@@ -174,7 +174,7 @@ describe.each(usable)("a transaction of the application's own on %s", (name) => 
     others.push(other);
     application.exec("BEGIN IMMEDIATE");
     await store.applyWithin(application, [newRun("w")]);
-    const hinted = new Promise<void>((resolve) => other.onHint(resolve));
+    const hinted = new Promise<unknown>((resolve) => other.onHint(resolve));
     application.exec("COMMIT");
     await hinted;
     expect(await other.findRuns([{ workflowId: "w" }])).toMatchObject([{ run: { workflowId: "w" } }]);

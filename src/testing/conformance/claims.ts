@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { expectStatus } from "./assertions.js";
 import type { Checks, Lab } from "./lab.js";
-import { completed, hourMs, idle, parked, sendOf, turnOf } from "./samples.js";
+import { cancelItem, completed, driving, hourMs, idle, messageOf, parked, sendOf, turnOf } from "./samples.js";
 
 /** A run whose driver has died twice. */
 async function makeSuspect(lab: Lab, name = "order"): Promise<{ readonly runId: string; readonly workflowId: string }> {
@@ -22,7 +22,8 @@ export const claims: Checks = {
     const worker = await lab.worker();
     const run = await lab.start({ version: null, engineVersion: 3, deadlineAt: 9_000_000_000_000 });
     const { run: record } = await lab.look(run);
-    assert.deepEqual(await lab.claimOnly(worker), {
+    const { mail: _, ...claimed } = await lab.claimOnly(worker);
+    assert.deepEqual(claimed, {
       key: run.key,
       workflowId: run.workflowId,
       runId: run.runId,
@@ -42,6 +43,25 @@ export const claims: Checks = {
       options: null,
     });
     assert.deepEqual([(await lab.look(run)).run.dueAt, (await lab.look(run)).run.epoch], [null, 1]);
+  },
+
+  async "mail that comes with a claim is all that lies unread, as the inbox has it"(lab) {
+    const worker = await lab.worker();
+    const items = [messageOf('"a"'), messageOf(new Uint8Array([0, 255])), cancelItem, messageOf(""), messageOf(null), messageOf('"f"')];
+    for (const [index, item] of items.entries()) {
+      const idleRun = await lab.drive(worker, {}, { next: idle() });
+      for (const [place, sent] of items.slice(0, index + 1).entries())
+        expectStatus(await lab.do(sendOf(idleRun, `k${place}`, { item: sent })), "sent");
+      const claimed = await lab.claimOnly(worker);
+      const inbox = async () => (await lab.store.loadInboxes([{ key: claimed.key, above: 0 }]))[0];
+      assert.equal((await inbox())?.length, index + 1, item.kind);
+      if (claimed.mail !== undefined) assert.deepEqual(claimed.mail, await inbox());
+      const taken = turnOf(claimed, idle(1), { consumed: [1], inboxSeen: claimed.inboxCount });
+      expectStatus(await lab.do(taken), "committed");
+      const again = await lab.claimOnly(worker);
+      if (again.mail !== undefined) assert.deepEqual(again.mail, await inbox(), "what was taken does not come again");
+      expectStatus(await lab.do(turnOf(again, driving)), "committed");
+    }
   },
 
   async "runs are claimed by route and number, each once"(lab) {

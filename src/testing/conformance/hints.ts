@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import type { Hint } from "../../backend/index.js";
 import type { Checks } from "./lab.js";
-import { appendOf, chunkOf, completed, driving, taskOf, terminateOf, turnOf } from "./samples.js";
+import { afterTurn, appendOf, chunkOf, completed, driving, sendOf, taskOf, terminateOf, turnOf } from "./samples.js";
 
 /** Hints may be lost, so most of what can be asked of them is that they do no harm. */
 export const hints = ({ areExpected }: { readonly areExpected: boolean }): Checks => ({
@@ -29,6 +30,7 @@ export const hints = ({ areExpected }: { readonly areExpected: boolean }): Check
     assert.equal((await second.listRuns({ limit: 1 })).length, 1);
   },
 
+  ...(areExpected && subjects),
   ...(areExpected && {
     async "another process hears of new work and of the end of a run"(lab) {
       const second = await lab.open();
@@ -66,3 +68,28 @@ export const hints = ({ areExpected }: { readonly areExpected: boolean }): Check
     },
   }),
 });
+
+/** What stores that can tell their hints apart say of each. */
+const subjects: Checks = {
+  async "a hint says what it is about, or that it may be about anything"(lab) {
+    const second = await lab.open();
+    const heard: Hint[] = [];
+    const worker = await lab.worker();
+    const run = await lab.drive(worker);
+    const driven = afterTurn(run, turnOf(run, driving), { inboxCount: 0 });
+    const works: readonly (readonly [what: string, about: keyof Hint, work: () => Promise<unknown>])[] = [
+      ["a run to be claimed", "runs", () => lab.start()],
+      ["a task", "tasks", () => lab.do(turnOf(run, driving, { tasks: [taskOf(1)] }))],
+      ["what is sent to a run of another process", "mail", () => lab.do(sendOf(run, "k"), second)],
+      ["a chunk", "shown", () => lab.do(appendOf({ run: run.key, epoch: run.epoch }, [chunkOf("1", 1, "a")]))],
+      ["an end", "ends", () => lab.do(turnOf(driven, completed, { inboxSeen: 1 }))],
+    ];
+    for (const store of [lab.store, second]) store.onHint((hint) => heard.push(hint));
+    for (const [what, about, work] of works) {
+      await lab.until(lab.store.now() + 50);
+      heard.length = 0;
+      await work();
+      await lab.eventually(`a hint of ${what}`, async () => heard.some((hint) => hint[about]));
+    }
+  },
+};

@@ -87,9 +87,9 @@ export const mutants: readonly Mutant[] = [
         ...store,
         claimRuns: (options) => (told-- > 0 ? store.claimRuns(options) : Promise.resolve({ runs: [], nextDueAt: null })),
         onHint: (callback) =>
-          store.onHint(() => {
+          store.onHint((hint) => {
             told = 1;
-            callback();
+            callback(hint);
           }),
       };
     },

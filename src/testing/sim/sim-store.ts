@@ -1,5 +1,6 @@
 import type { Backend, Store } from "../../backend/backend.js";
 import { StoreFailure } from "../../backend/failures.js";
+import { everything, hintOf } from "../../backend/news.js";
 import type { Operation, Outcome } from "../../backend/operations.js";
 import type { Faults } from "./faults.js";
 import type { Actor, Timeline } from "./timeline.js";
@@ -87,7 +88,7 @@ function createSimStore(network: Network, process: VirtualProcess): Store {
     readStreamTail: (options) => read("readStreamTail", options, () => store.readStreamTail(options)),
     listRuns: (options) => read("listRuns", options, () => store.listRuns(options)),
     onHint(callback) {
-      const listener = { process, callback };
+      const listener = { process, callback: () => callback(hintOf(everything)) };
       own.add(listener);
       network.listeners.add(listener);
       return { stop: () => void (own.delete(listener) && network.listeners.delete(listener)) };
