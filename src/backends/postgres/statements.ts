@@ -130,7 +130,8 @@ const dueRuns = (s: string, crashes: "<" | ">=", limit: string): string =>
 const reads = (s: string) => ({
   time: `SELECT ${nowMs}`,
   identity: `SELECT ${serverIdentity}`,
-  notify: `SELECT pg_notify($1, $2)`,
+  // Nobody has to wait until it is on the disk: neither those whom it wakes nor what comes behind it.
+  notify: `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`,
   history: `SELECT h.seq, h.at, h.event, h.payload, h.payload_bytes FROM ${s}.history h WHERE h.run = $1::bigint AND h.seq >= $2::integer
     ORDER BY h.seq LIMIT $3::bigint`,
   inboxes: `SELECT t.x, i.position, i.kind, i.name, i.command, i.attempt, i.payload, i.payload_bytes, i.options
