@@ -14,12 +14,14 @@ import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
-import type { MysqlPool } from "./driver.js";
+import { limitOf, type MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
 import { makesNews } from "../../backend/makes-news.js";
+import { bell, isOwnBell, type Bell } from "./bell.js";
 import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";
+import { lockNames, type LockNames } from "./lock-names.js";
 import { lookout, type Lookout } from "./lookout.js";
 import { migrate } from "./migrate.js";
 import { nameTable } from "./names.js";
@@ -27,6 +29,7 @@ import { pulse } from "./pulse.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
 import type { Tables } from "./schema.js";
 import { readChunks, readEntries, readStreamTail } from "./shelf.js";
+import { ring, ringer, type Ringer } from "./ringer.js";
 import { sourceOf, type Source } from "./source.js";
 import { clockSql, numberOf, placeSql } from "./sql.js";
 import { expireTasks } from "./task-outcomes.js";
@@ -39,6 +42,9 @@ export interface MysqlStoreOptions {
   readonly prefix: string;
   readonly connections: number;
 }
+
+/** Beside those for reading and writing: one for leases, and one that is told of news. */
+const connectionsBeside = 2;
 
 export async function openMysqlStore(runtime: Runtime, { target, tables, prefix, connections }: MysqlStoreOptions): Promise<Store> {
   const source = sourceOf(target, runtime);
@@ -59,13 +65,28 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       monotonicMs: () => runtime.monotonicMs(),
     };
     const heard = hints(scope, runtime);
+    const locks = lockNames(scope);
+    const live = liveness({ source, runtime, workerTable: tables.worker });
+    const bellHere = bell({
+      source,
+      runtime,
+      locks,
+      hasRoom: typeof target === "string" || (limitOf(target) ?? 0) >= connections + connectionsBeside,
+      workerTable: tables.worker,
+      live,
+      ring: (slot) => ring(lanes, locks, slot),
+      onRing: () => heard.tellOwn(),
+    });
     return new MysqlStore({
       hall,
       clock,
       source,
-      look: lookout({ runtime, look: () => heard.tellOwn() }),
-      live: liveness({ source, runtime, scope, workerTable: tables.worker }),
+      locks,
+      look: lookout({ runtime, look: () => heard.tellOwn(), isTold: () => bellHere.isTrusted() }),
+      live,
       hints: heard,
+      bell: bellHere,
+      ringer: ringer({ lanes, locks, runtime, isOwn: isOwnBell, onDenied: () => bellHere.confess() }),
       place: String(place),
     });
   } catch (error) {
@@ -80,6 +101,9 @@ interface Parts {
   readonly source: Source;
   readonly live: Liveness;
   readonly hints: Hints;
+  readonly bell: Bell;
+  readonly ringer: Ringer;
+  readonly locks: LockNames;
   readonly look: Lookout;
   /** The server and the database. */
   readonly place: string;
@@ -108,7 +132,7 @@ class MysqlStore implements Store {
       operations.length === 0 ? [] : applyAll(lanes, tables, names, operations),
     );
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
-    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#parts.hints.tellOthers();
+    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#tellOthers();
     if (outcomes.some((outcome, index) => leavesWork(operations[index], outcome, isMine))) this.#parts.look.expect();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
@@ -129,8 +153,8 @@ class MysqlStore implements Store {
 
   registerWorker(options: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
     return this.#call(async (hall) => {
-      const { live } = this.#parts;
-      const lockName = live.lockNameOf(options.workerId);
+      const { live, locks } = this.#parts;
+      const lockName = locks.worker(options.workerId);
       // Held before its row can be seen.
       await live.hold(lockName);
       try {
@@ -151,19 +175,19 @@ class MysqlStore implements Store {
   async retireWorker(worker: WorkerKey): Promise<void> {
     await this.#call((hall) => retireWorker(hall, worker));
     await this.#letGo(worker);
-    this.#parts.hints.tellOthers();
+    this.#tellOthers();
   }
 
   async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
     const { gone, ...freed } = await this.#call((hall) => recover(hall, this.#parts.live, self));
     for (const worker of gone) await this.#letGo(worker);
-    if (freed.runs + freed.tasks > 0) this.#parts.hints.tellOthers();
+    if (freed.runs + freed.tasks > 0) this.#tellOthers();
     return freed;
   }
 
   async expireTasks(): Promise<number> {
     const expired = await this.#call(expireTasks);
-    if (expired > 0) this.#parts.hints.tellOthers();
+    if (expired > 0) this.#tellOthers();
     return expired;
   }
 
@@ -199,12 +223,12 @@ class MysqlStore implements Store {
 
   async release(options: Parameters<Store["release"]>[0]): Promise<void> {
     await this.#call((hall) => release(hall, options));
-    this.#parts.hints.tellOthers();
+    this.#tellOthers();
   }
 
   async retryParked(routes: readonly string[]): Promise<number> {
     const retried = await this.#call((hall) => retryParked(hall, routes));
-    if (retried > 0) this.#parts.hints.tellOthers();
+    if (retried > 0) this.#tellOthers();
     return retried;
   }
 
@@ -249,17 +273,26 @@ class MysqlStore implements Store {
   }
 
   onHint(callback: () => void): { stop(): void } {
-    return this.#isClosed ? { stop: () => undefined } : this.#parts.hints.onHint(callback);
+    if (this.#isClosed) return { stop: () => undefined };
+    this.#parts.bell.hang();
+    return this.#parts.hints.onHint(callback);
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { hall, live, hints: heard, look } = this.#parts;
+    const { hall, live, hints: heard, look, bell: bellHere, ringer: ringerHere } = this.#parts;
     look.close();
+    bellHere.close();
+    ringerHere.close();
     heard.close();
     live.close();
     hall.lanes.close();
+  }
+
+  #tellOthers(): void {
+    this.#parts.hints.tellOthers();
+    this.#parts.ringer.tellOthers();
   }
 
   /** A call by which somebody finds out what others have done. */
