@@ -14,6 +14,7 @@ import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
+import { deathWatch, type DeathWatch } from "./death-watch.js";
 import { limitOf, type MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
 import { makesNews } from "../../backend/makes-news.js";
@@ -75,9 +76,13 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       workerTable: tables.worker,
       live,
       ring: (slot) => ring(lanes, locks, slot),
-      onRing: () => heard.tellOwn(),
+      onRing: () => {
+        heard.tellOwn();
+        watch.expect();
+      },
     });
-    return new MysqlStore({
+    const watch = deathWatch({ runtime, look: () => store.recoverForAll() });
+    const store = new MysqlStore({
       hall,
       clock,
       source,
@@ -87,13 +92,18 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       hints: heard,
       bell: bellHere,
       ringer: ringer({ lanes, locks, runtime, isOwn: isOwnBell, onDenied: () => bellHere.confess() }),
+      watch,
       place: String(place),
     });
+    return store;
   } catch (error) {
     lanes.close();
     throw asFailure(error, source);
   }
 }
+
+/** Work that comes after so long a rest is news: the pulses of the others have become rare by then. */
+const restMs = 2000;
 
 interface Parts {
   readonly hall: Hall;
@@ -105,6 +115,7 @@ interface Parts {
   readonly ringer: Ringer;
   readonly locks: LockNames;
   readonly look: Lookout;
+  readonly watch: DeathWatch;
   /** The server and the database. */
   readonly place: string;
 }
@@ -114,6 +125,7 @@ class MysqlStore implements Store {
   readonly #parts: Parts;
   /** The locks of the workers that were registered through this store. */
   readonly #lockNames = new Map<WorkerKey, string>();
+  #workedMs = -Infinity;
   #isClosed = false;
 
   constructor(parts: Parts) {
@@ -134,6 +146,7 @@ class MysqlStore implements Store {
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#tellOthers();
     if (outcomes.some((outcome, index) => leavesWork(operations[index], outcome, isMine))) this.#parts.look.expect();
+    if (outcomes.some((outcome) => outcome.status === "started" && outcome.owned)) this.#noteWork();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -168,8 +181,11 @@ class MysqlStore implements Store {
     });
   }
 
-  pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
-    return this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
+  async pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    const found = await this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
+    // One that finds nobody at work is not followed by another one soon.
+    if (found.othersOwn || found.ownsAny) this.#parts.watch.notePulse();
+    return found;
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
@@ -183,6 +199,14 @@ class MysqlStore implements Store {
     for (const worker of gone) await this.#letGo(worker);
     if (freed.runs + freed.tasks > 0) this.#tellOthers();
     return freed;
+  }
+
+  /** For the workers of this process, unasked. */
+  async recoverForAll(): Promise<void> {
+    const [self] = this.#lockNames.keys();
+    if (self === undefined) return;
+    const { runs, tasks } = await this.recover(self);
+    if (runs + tasks > 0) this.#parts.hints.tellOwn();
   }
 
   async expireTasks(): Promise<number> {
@@ -203,7 +227,7 @@ class MysqlStore implements Store {
 
   async claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
     const claimed = await this.#look((hall) => claimRuns(hall, options));
-    if (claimed.runs.length > 0) this.#parts.look.expect();
+    if (claimed.runs.length > 0) this.#beginWork();
     return claimed;
   }
 
@@ -213,7 +237,7 @@ class MysqlStore implements Store {
 
   async claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
     const claimed = await this.#look((hall) => claimTasks(hall, options));
-    if (claimed.tasks.length > 0) this.#parts.look.expect();
+    if (claimed.tasks.length > 0) this.#beginWork();
     return claimed;
   }
 
@@ -283,11 +307,24 @@ class MysqlStore implements Store {
     this.#isClosed = true;
     const { hall, live, hints: heard, look, bell: bellHere, ringer: ringerHere } = this.#parts;
     look.close();
+    this.#parts.watch.close();
     bellHere.close();
     ringerHere.close();
     heard.close();
     live.close();
     hall.lanes.close();
+  }
+
+  #beginWork(): void {
+    this.#parts.look.expect();
+    this.#noteWork();
+  }
+
+  /** This process has work in hand. Others are told when it begins, and not of all of it: from then on they look whether it lives. */
+  #noteWork(): void {
+    const nowMs = this.#parts.hall.monotonicMs();
+    if (nowMs - this.#workedMs > restMs) this.#parts.ringer.tellOthers();
+    this.#workedMs = nowMs;
   }
 
   #tellOthers(): void {
