@@ -182,7 +182,7 @@ describe.runIf(server !== undefined)("bells", () => {
     let gone = 0;
     for (let round = 0; !isOver; round += 1) {
       const listener = processAt(url);
-      await expect.poll(listener.rings, { interval: 1 }).toBeGreaterThan(1);
+      await expect.poll(listener.rings, { interval: 1 }).toBeGreaterThan(0);
       listener.close();
       for (let slot = 0; slot < 4; slot += 1) gone += (await teller.ring(slot)) === "away" ? 1 : 0;
       teller.ringer.tellOthers();

@@ -132,12 +132,13 @@ class StandingBell implements Bell {
     const { isAnyMute, isFallen } = await nap(session, { locks, slot, isMute: this.#isMute, workerTable });
     const isRung = runtime.monotonicMs() - startMs < napSeconds * 1000 - napSlackMs;
     this.#isAnybodyMute = isAnyMute;
+    // The first ring is the trial's, and means nothing else.
+    if (isRung && this.#isTried) onRing();
     if (isRung && !this.#isTried) {
       this.#isTried = true;
       // Those who made their lists before it came will have made new ones by then.
       this.#trustedFromMs = runtime.monotonicMs() + listMaxMs;
     }
-    if (isRung) onRing();
     // The other connection was cut.
     if (isFallen) await live.hold(locks.pillow(slot));
   }
