@@ -132,6 +132,24 @@ describe.runIf(server !== undefined)("liveness", () => {
     expect(ms).toBeLessThan(1000);
   });
 
+  test("of workers that die together, one that comes afterwards finds every one within a second", async () => {
+    const { url, name, store: first } = await observer();
+    const children = await Promise.all(["v", "w", "x"].map((id) => worker(url, id)));
+    await first.close();
+    await server.execute(`DELETE FROM ${name}.perdure_worker WHERE worker_key = 'observer'`);
+    const exited = children.map((child) => once(child, "exit"));
+    for (const child of children) child.kill("SIGKILL");
+    await Promise.all(exited);
+    const diedMs = performance.now();
+    const store = await mysql(url).open(systemRuntime());
+    disposals.push(() => store.close());
+    const { worker: self } = await store.registerWorker({ workerId: "newcomer", leaseMs: hourMs });
+    let freed = 0;
+    while (freed < children.length && performance.now() - diedMs < 5000) freed += (await store.recover(self)).runs;
+    expect(freed).toBe(children.length);
+    expect(performance.now() - diedMs).toBeLessThan(1000);
+  });
+
   test("a lock that was taken before the server's last start is left to its lease", { timeout: 60_000 }, async () => {
     // Two starts within one second are one to it, and the test before this one has just started the server.
     const uptime = async (): Promise<number> => Number((await server.execute("SHOW GLOBAL STATUS LIKE 'Uptime'"))[0]?.["Value"]);

@@ -42,7 +42,8 @@ export async function commitProxy(target: string, to: NetConnectOpts, { isPooler
       });
     }
     client.on("data", (data) => {
-      const isCommit = data.includes("COMMIT");
+      // And not the setting READ COMMITTED of a connection that is being opened.
+      const isCommit = data.includes("COMMIT") && !data.includes("COMMITTED");
       if (armed !== undefined && isCommit) {
         const when = armed;
         armed = undefined;

@@ -79,18 +79,32 @@ export async function claimRuns(hall: Hall, options: ClaimRunsOptions): ReturnTy
   const due = offer.isAlive ? offer.lots.filter(({ first }) => first <= offer.now) : [];
   const ordinary = limit > 0 ? due.filter(({ lane }) => ordinaryLanes.includes(lane)) : [];
   const suspect = suspects > 0 ? due.filter(({ lane }) => suspectLanes.includes(lane)) : [];
-  const taken =
+  const taking =
     ordinary.length + suspect.length === 0
       ? []
-      : await hall.lanes.transact(async (work) => {
-          await work.run(["START TRANSACTION"]);
+      : hall.lanes.transact(async (lane) => {
+          const work = beginning(lane);
           const rows = [
             ...(await lockDue(work, tables, ordinary, offer.now, limit)),
             ...(await lockDue(work, tables, suspect, offer.now, suspects)),
           ];
           return takeRuns(hall.tables, work, worker, rows);
         });
-  return { runs: await claimsOf(hall.names, taken), nextDueAt: await nextDueAt(hall, worker, select, offer) };
+  const [taken, nextDue] = await Promise.all([taking, nextDueAt(hall, worker, select, offer)]);
+  return { runs: await claimsOf(hall.names, taken), nextDueAt: nextDue };
+}
+
+/** A transaction that begins in the packet of its first statements. */
+function beginning(work: Work): Work {
+  let before: readonly string[] = ["START TRANSACTION"];
+  return {
+    ...work,
+    run: async (statements) => {
+      const begin = before;
+      before = [];
+      return (await work.run([...begin, ...statements])).slice(begin.length);
+    },
+  };
 }
 
 /**
@@ -175,11 +189,11 @@ export async function claimTasks(hall: Hall, options: ClaimTasksOptions): Return
     );
   const offer = await look(hall, worker, select, null);
   const due = offer.isAlive && limit > 0 ? offer.lots.filter(({ first }) => first <= offer.now) : [];
-  const tasks =
+  const taking =
     due.length === 0
       ? []
-      : await hall.lanes.transact(async (work) => {
-          await work.run(["START TRANSACTION"]);
+      : hall.lanes.transact(async (lane) => {
+          const work = beginning(lane);
           const rows = await lockDueTasks(work, tables, due, offer.now, limit);
           await names.learn(
             rows.flatMap((row) => [numberOf(row[5]), numberOf(row[6])]),
@@ -188,7 +202,8 @@ export async function claimTasks(hall: Hall, options: ClaimTasksOptions): Return
           await work.commit([...takeTaskStatements(tables, worker, rows), "COMMIT"]);
           return rows.map((row) => taskOf(row, names));
         });
-  return { tasks, nextDueAt: await nextDueAt(hall, worker, select, offer) };
+  const [tasks, nextDue] = await Promise.all([taking, nextDueAt(hall, worker, select, offer)]);
+  return { tasks, nextDueAt: nextDue };
 }
 
 const taskColumns =

@@ -49,6 +49,16 @@ export function connectionOf(pool: MysqlPool): Promise<MysqlConnection> {
   });
 }
 
+/** How many connections a pool makes, as far as it says so. */
+export function limitOf(pool: MysqlPool): number | undefined {
+  const { config, pool: inner } = pool as { readonly config?: PoolConfig; readonly pool?: { readonly config?: PoolConfig } };
+  return (inner?.config ?? config)?.connectionLimit;
+}
+
+interface PoolConfig {
+  readonly connectionLimit?: number;
+}
+
 /**
  * The connection of a transaction, by the callback interface: one of `mysql2/promise` keeps the plain one inside.
  * @throws PerdureError `invalid_argument`

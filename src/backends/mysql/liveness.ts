@@ -10,7 +10,6 @@
  *   that has no lock for whatever reason, is no death.
  * - it is still free a moment later: a worker whose connection was cut takes its lock again at once.
  */
-import { createHash } from "node:crypto";
 import type { WorkerKey } from "../../backend/index.js";
 import type { Runtime } from "../../platform/runtime.js";
 import type { Answer, Session } from "./session.js";
@@ -19,8 +18,6 @@ import { numberOf, text } from "./sql.js";
 import { answerMaxMs, standingSession } from "./standing-session.js";
 
 export interface Liveness {
-  /** The name of a worker's lock, on this server. */
-  lockNameOf(workerId: string): string;
   /** Takes the lock of a worker of this process, now and whenever the connection has to be opened anew. */
   hold(lockName: string): Promise<void>;
   release(lockName: string): Promise<void>;
@@ -46,15 +43,11 @@ const graceMs = 100;
 export interface LivenessOptions {
   readonly source: Source;
   readonly runtime: Runtime;
-  /** What tells the stores on a server apart. */
-  readonly scope: string;
   readonly workerTable: string;
 }
 
-export function liveness({ source, runtime, scope, workerTable }: LivenessOptions): Liveness {
+export function liveness({ source, runtime, workerTable }: LivenessOptions): Liveness {
   const held = new Set<string>();
-  const hash = (value: string, length: number): string => createHash("sha256").update(value).digest("hex").slice(0, length);
-  const scopeHash = hash(scope, 12);
   const places = new WeakMap<Session, string>();
   const take = async (session: Session, lockName: string): Promise<void> => {
     // Some releases refuse it on the nodes of a cluster.
@@ -78,7 +71,6 @@ export function liveness({ source, runtime, scope, workerTable }: LivenessOption
   });
 
   return {
-    lockNameOf: (workerId) => `perdure:${scopeHash}:${hash(workerId, 32)}`,
     hold: async (lockName) => {
       held.add(lockName);
       await take(await standing.ready(), lockName);

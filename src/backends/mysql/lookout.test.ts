@@ -2,10 +2,10 @@ import { expect, it } from "vitest";
 import { virtualTime } from "../../../test/support/virtual-time.js";
 import { lookout } from "./lookout.js";
 
-function open() {
+function open(isTold = false) {
   const time = virtualTime();
   const looks: number[] = [];
-  const post = lookout({ runtime: time.runtime(), look: () => looks.push(time.now()) });
+  const post = lookout({ runtime: time.runtime(), look: () => looks.push(time.now()), isTold: () => isTold });
   return { time, post, looks };
 }
 
@@ -60,4 +60,13 @@ it("rests for longer than a look takes, and not at all once it is closed", async
   post.expect();
   await time.advance(20_000);
   expect(looks.length).toBe(3);
+});
+
+it("looks now and then where it is told, and soon no more", async () => {
+  const { time, post, looks } = open(true);
+  post.expect();
+  await time.advance(60_000);
+  expect(looks.length).toBeGreaterThanOrEqual(2);
+  expect(looks.length).toBeLessThan(10);
+  expect(time.timers()).toBe(0);
 });

@@ -10,8 +10,8 @@ export interface MysqlOptions {
   /** Begins the names of all tables, so that several applications can share a database. Letters, digits and underscores. Default: `"perdure_"`. */
   readonly prefix?: string;
   /**
-   * At most how many connections each engine keeps for reading and writing; a worker keeps one more for its lease. Default: 4. Commits of many runs share
-   * one connection anyway, so more rarely help.
+   * At most how many connections each engine keeps for reading and writing; one more is for leases, and one to be told of news. Default: 4. Commits of many
+   * runs share one connection anyway, so more rarely help.
    */
   readonly connections?: number;
 }

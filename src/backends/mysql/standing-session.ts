@@ -11,6 +11,8 @@ export interface StandingSession {
   /** The connection, opened if need be. */
   ready(): Promise<Session>;
   ask(statements: readonly string[]): Promise<readonly Answer[]>;
+  /** Opens the connection, sooner or later. */
+  keep(): void;
   close(): void;
 }
 
@@ -74,6 +76,7 @@ export function standingSession({ source, runtime, isNeeded, onOpen }: StandingS
         throw error;
       }
     },
+    keep: () => comeBack(0),
     close() {
       isClosed = true;
       timer?.cancel();

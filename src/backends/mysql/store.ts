@@ -14,12 +14,15 @@ import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
-import type { MysqlPool } from "./driver.js";
+import { deathWatch, type DeathWatch } from "./death-watch.js";
+import { limitOf, type MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
 import { makesNews } from "../../backend/makes-news.js";
+import { bell, isOwnBell, type Bell } from "./bell.js";
 import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
 import { liveness, type Liveness } from "./liveness.js";
+import { lockNames, type LockNames } from "./lock-names.js";
 import { lookout, type Lookout } from "./lookout.js";
 import { migrate } from "./migrate.js";
 import { nameTable } from "./names.js";
@@ -27,6 +30,7 @@ import { pulse } from "./pulse.js";
 import { findRuns, listRuns, loadHistory, loadInboxes } from "./queries.js";
 import type { Tables } from "./schema.js";
 import { readChunks, readEntries, readStreamTail } from "./shelf.js";
+import { ring, ringer, type Ringer } from "./ringer.js";
 import { sourceOf, type Source } from "./source.js";
 import { clockSql, numberOf, placeSql } from "./sql.js";
 import { expireTasks } from "./task-outcomes.js";
@@ -39,6 +43,9 @@ export interface MysqlStoreOptions {
   readonly prefix: string;
   readonly connections: number;
 }
+
+/** Beside those for reading and writing: one for leases, and one that is told of news. */
+const connectionsBeside = 2;
 
 export async function openMysqlStore(runtime: Runtime, { target, tables, prefix, connections }: MysqlStoreOptions): Promise<Store> {
   const source = sourceOf(target, runtime);
@@ -59,20 +66,44 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       monotonicMs: () => runtime.monotonicMs(),
     };
     const heard = hints(scope, runtime);
-    return new MysqlStore({
+    const locks = lockNames(scope);
+    const live = liveness({ source, runtime, workerTable: tables.worker });
+    const bellHere = bell({
+      source,
+      runtime,
+      locks,
+      hasRoom: typeof target === "string" || (limitOf(target) ?? 0) >= connections + connectionsBeside,
+      workerTable: tables.worker,
+      live,
+      ring: (slot) => ring(lanes, locks, slot),
+      onRing: () => {
+        heard.tellOwn();
+        watch.expect();
+      },
+    });
+    const watch = deathWatch({ runtime, look: () => store.recoverForAll() });
+    const store = new MysqlStore({
       hall,
       clock,
       source,
-      look: lookout({ runtime, look: () => heard.tellOwn() }),
-      live: liveness({ source, runtime, scope, workerTable: tables.worker }),
+      locks,
+      look: lookout({ runtime, look: () => heard.tellOwn(), isTold: () => bellHere.isTrusted() }),
+      live,
       hints: heard,
+      bell: bellHere,
+      ringer: ringer({ lanes, locks, runtime, isOwn: isOwnBell, onDenied: () => bellHere.confess() }),
+      watch,
       place: String(place),
     });
+    return store;
   } catch (error) {
     lanes.close();
     throw asFailure(error, source);
   }
 }
+
+/** Work that comes after so long a rest is news: the pulses of the others have become rare by then. */
+const restMs = 2000;
 
 interface Parts {
   readonly hall: Hall;
@@ -80,7 +111,11 @@ interface Parts {
   readonly source: Source;
   readonly live: Liveness;
   readonly hints: Hints;
+  readonly bell: Bell;
+  readonly ringer: Ringer;
+  readonly locks: LockNames;
   readonly look: Lookout;
+  readonly watch: DeathWatch;
   /** The server and the database. */
   readonly place: string;
 }
@@ -91,6 +126,7 @@ class MysqlStore implements Store {
   readonly #parts: Parts;
   /** The locks of the workers that were registered through this store. */
   readonly #lockNames = new Map<WorkerKey, string>();
+  #workedMs = -Infinity;
   #isClosed = false;
 
   constructor(parts: Parts) {
@@ -109,8 +145,9 @@ class MysqlStore implements Store {
       operations.length === 0 ? [] : applyAll(lanes, tables, names, operations),
     );
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
-    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#parts.hints.tellOthers();
+    if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#tellOthers();
     if (outcomes.some((outcome, index) => leavesWork(operations[index], outcome, isMine))) this.#parts.look.expect();
+    if (outcomes.some((outcome) => outcome.status === "started" && outcome.owned)) this.#noteWork();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -130,8 +167,8 @@ class MysqlStore implements Store {
 
   registerWorker(options: Parameters<Store["registerWorker"]>[0]): Promise<{ readonly worker: WorkerKey }> {
     return this.#call(async (hall) => {
-      const { live } = this.#parts;
-      const lockName = live.lockNameOf(options.workerId);
+      const { live, locks } = this.#parts;
+      const lockName = locks.worker(options.workerId);
       // Held before its row can be seen.
       await live.hold(lockName);
       try {
@@ -145,26 +182,37 @@ class MysqlStore implements Store {
     });
   }
 
-  pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
-    return this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
+  async pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    const found = await this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
+    // One that finds nobody at work is not followed by another one soon.
+    if (found.othersOwn || found.ownsAny) this.#parts.watch.notePulse();
+    return found;
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
     await this.#call((hall) => retireWorker(hall, worker));
     await this.#letGo(worker);
-    this.#parts.hints.tellOthers();
+    this.#tellOthers();
   }
 
   async recover(self: WorkerKey | null): Promise<{ readonly workers: number; readonly runs: number; readonly tasks: number }> {
     const { gone, ...freed } = await this.#call((hall) => recover(hall, this.#parts.live, self));
     for (const worker of gone) await this.#letGo(worker);
-    if (freed.runs + freed.tasks > 0) this.#parts.hints.tellOthers();
+    if (freed.runs + freed.tasks > 0) this.#tellOthers();
     return freed;
+  }
+
+  /** For the workers of this process, unasked. */
+  async recoverForAll(): Promise<void> {
+    const [self] = this.#lockNames.keys();
+    if (self === undefined) return;
+    const { runs, tasks } = await this.recover(self);
+    if (runs + tasks > 0) this.#parts.hints.tellOwn();
   }
 
   async expireTasks(): Promise<number> {
     const expired = await this.#call(expireTasks);
-    if (expired > 0) this.#parts.hints.tellOthers();
+    if (expired > 0) this.#tellOthers();
     return expired;
   }
 
@@ -180,7 +228,7 @@ class MysqlStore implements Store {
 
   async claimRuns(options: Parameters<Store["claimRuns"]>[0]): ReturnType<Store["claimRuns"]> {
     const claimed = await this.#look((hall) => claimRuns(hall, options));
-    if (claimed.runs.length > 0) this.#parts.look.expect();
+    if (claimed.runs.length > 0) this.#beginWork();
     return claimed;
   }
 
@@ -190,7 +238,7 @@ class MysqlStore implements Store {
 
   async claimTasks(options: Parameters<Store["claimTasks"]>[0]): ReturnType<Store["claimTasks"]> {
     const claimed = await this.#look((hall) => claimTasks(hall, options));
-    if (claimed.tasks.length > 0) this.#parts.look.expect();
+    if (claimed.tasks.length > 0) this.#beginWork();
     return claimed;
   }
 
@@ -200,12 +248,12 @@ class MysqlStore implements Store {
 
   async release(options: Parameters<Store["release"]>[0]): Promise<void> {
     await this.#call((hall) => release(hall, options));
-    this.#parts.hints.tellOthers();
+    this.#tellOthers();
   }
 
   async retryParked(routes: readonly string[]): Promise<number> {
     const retried = await this.#call((hall) => retryParked(hall, routes));
-    if (retried > 0) this.#parts.hints.tellOthers();
+    if (retried > 0) this.#tellOthers();
     return retried;
   }
 
@@ -250,17 +298,39 @@ class MysqlStore implements Store {
   }
 
   onHint(callback: Parameters<Store["onHint"]>[0]): { stop(): void } {
-    return this.#isClosed ? { stop: () => undefined } : this.#parts.hints.onHint(callback);
+    if (this.#isClosed) return { stop: () => undefined };
+    this.#parts.bell.hang();
+    return this.#parts.hints.onHint(callback);
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { hall, live, hints: heard, look } = this.#parts;
+    const { hall, live, hints: heard, look, bell: bellHere, ringer: ringerHere } = this.#parts;
     look.close();
+    this.#parts.watch.close();
+    bellHere.close();
+    ringerHere.close();
     heard.close();
     live.close();
     hall.lanes.close();
+  }
+
+  #beginWork(): void {
+    this.#parts.look.expect();
+    this.#noteWork();
+  }
+
+  /** This process has work in hand. Others are told when it begins, and not of all of it: from then on they look whether it lives. */
+  #noteWork(): void {
+    const nowMs = this.#parts.hall.monotonicMs();
+    if (nowMs - this.#workedMs > restMs) this.#parts.ringer.tellOthers();
+    this.#workedMs = nowMs;
+  }
+
+  #tellOthers(): void {
+    this.#parts.hints.tellOthers();
+    this.#parts.ringer.tellOthers();
   }
 
   /** A call by which somebody finds out what others have done. */
