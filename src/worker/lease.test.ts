@@ -56,6 +56,28 @@ describe("a lease", () => {
     expect([lease.worker, lease.holds()]).toEqual([1, true]);
   });
 
+  it("asks soon where work was heard of, though nobody had any when it asked last", async () => {
+    const { time, lease, pulses } = open({ renew: () => Promise.resolve(true) });
+    await lease.start();
+    await time.advance(3 * 1000);
+    const rest = async (ms: number): Promise<number> => {
+      const before = pulses.length;
+      await time.advance(ms);
+      return pulses.length - before;
+    };
+    // Right behind a beat.
+    while ((await rest(10)) === 0);
+    expect(await rest(400)).toBe(0);
+    lease.expectWork();
+    lease.expectWork();
+    expect(await rest(350)).toBe(1);
+    // One that was near does not come later for it.
+    while ((await rest(10)) === 0);
+    await time.advance(950);
+    lease.expectWork();
+    expect(await rest(100)).toBe(1);
+  });
+
   it("that the store refuses is lost, and another is taken under a new key", async () => {
     const { time, lease, said } = open({ renew: () => Promise.resolve(false) });
     await lease.start();

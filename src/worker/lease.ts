@@ -40,6 +40,11 @@ export class Lease {
   #workerId = "";
   #grantedMs = { wall: 0, monotonic: 0 };
   #isWatchful = true;
+  /** Was anything heard of since the last beat began? */
+  #isExpecting = false;
+  #isBeating = false;
+  /** By the monotonic clock. */
+  #nextBeatMs = 0;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -67,6 +72,15 @@ export class Lease {
     return this.#worker !== undefined && this.#passedMs() < this.#options.leaseMs * (1 - marginPart);
   }
 
+  /** Others may have begun to work: the next beat, if it was planned while nobody had anything, comes as soon as those of a worker that watches others. */
+  expectWork(): void {
+    this.#isExpecting = true;
+    if (this.#isWatchful || this.#isBeating || this.#worker === undefined) return;
+    this.#isWatchful = true;
+    this.#timer?.cancel();
+    this.#schedule(this.#nextBeatMs - this.#options.runtime.monotonicMs());
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -90,23 +104,26 @@ export class Lease {
     return worker;
   }
 
-  #schedule(): void {
+  #schedule(latestMs = Infinity): void {
     const { runtime, leaseMs, pulseMs } = this.#options;
     if (this.#stopped) return;
     const beatMs =
       Math.min(this.#isWatchful ? pulseMs / watchFactor : pulseMs, leaseMs * beatPart) * (1 + jitterPart * (2 * runtime.random() - 1));
     // Also when the trust ends: a worker whose renewals fail stops then, not at the beat after.
     const trustedMs = leaseMs * (1 - marginPart) - this.#passedMs();
-    this.#beatIn(Math.max(0, Math.min(beatMs, trustedMs)));
+    this.#beatIn(Math.max(0, Math.min(beatMs, trustedMs, latestMs)));
   }
 
   /** A worker is there until it is closed, so its pulse keeps the process alive: an idle one has nothing else that does. */
   #beatIn(ms: number): void {
+    this.#nextBeatMs = this.#options.runtime.monotonicMs() + ms;
     this.#timer = this.#options.runtime.setTimer(() => void this.#beat(), ms, { keepAlive: true });
   }
 
   async #beat(): Promise<void> {
     const { leaseMs, onTrouble } = this.#options;
+    this.#isBeating = true;
+    this.#isExpecting = false;
     try {
       if (this.#worker === undefined) {
         const worker = await this.#register();
@@ -120,6 +137,7 @@ export class Lease {
       onTrouble("The lease could not be renewed; trying again.", error);
       if (!this.holds() && this.#worker !== undefined) this.#lose();
     }
+    this.#isBeating = false;
     if (this.#stopped) return;
     if (this.#worker === undefined) this.#beatIn(Math.min(leaseMs / 10, 200));
     else this.#schedule();
@@ -132,7 +150,7 @@ export class Lease {
     const pulse = await store.pulse({ worker, leaseMs: renews ? leaseMs : null, runRoutes, taskRoutes });
     if (!pulse.isAlive) return this.#lose();
     if (renews) this.#grantedMs = asked;
-    this.#isWatchful = pulse.othersOwn || pulse.ownsAny;
+    this.#isWatchful = pulse.othersOwn || pulse.ownsAny || this.#isExpecting;
     if (!this.#stopped && this.holds()) onPulse(pulse);
   }
 

@@ -199,6 +199,7 @@ export class Worker implements DriverHost, LocalWorker {
     await this.#housekeeper.recover();
     await this.#reach(() => this.store.retryParked(this.#routes));
     this.#hint = this.store.onHint(({ runs, tasks, mail }) => {
+      this.#lease.expectWork();
       if (runs) this.#runs.wake();
       if (tasks) this.#tasks.wake();
       if (mail && this.#drivers.size + this.#taskRunner.running.size > 0) this.#housekeeper.hint();

@@ -14,10 +14,10 @@ import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, inspectOwned, reclaimRun, release, retryParked, type Hall } from "./claims.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
-import { deathWatch, type DeathWatch } from "./death-watch.js";
 import { limitOf, type MysqlPool } from "./driver.js";
 import { toStoreFailure } from "./failure.js";
 import { makesNews } from "../../backend/makes-news.js";
+import { givesWork, WorkBeginnings } from "../../backend/work-beginnings.js";
 import { bell, isOwnBell, type Bell } from "./bell.js";
 import { hints, type Hints } from "./hints.js";
 import { closed, Lanes } from "./lanes.js";
@@ -76,13 +76,9 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       workerTable: tables.worker,
       live,
       ring: (slot) => ring(lanes, locks, slot),
-      onRing: () => {
-        heard.tellOwn();
-        watch.expect();
-      },
+      onRing: () => heard.tellOwn(),
     });
-    const watch = deathWatch({ runtime, look: () => store.recoverForAll() });
-    const store = new MysqlStore({
+    return new MysqlStore({
       hall,
       clock,
       source,
@@ -92,18 +88,13 @@ export async function openMysqlStore(runtime: Runtime, { target, tables, prefix,
       hints: heard,
       bell: bellHere,
       ringer: ringer({ lanes, locks, runtime, isOwn: isOwnBell, onDenied: () => bellHere.confess() }),
-      watch,
       place: String(place),
     });
-    return store;
   } catch (error) {
     lanes.close();
     throw asFailure(error, source);
   }
 }
-
-/** Work that comes after so long a rest is news: the pulses of the others have become rare by then. */
-const restMs = 2000;
 
 interface Parts {
   readonly hall: Hall;
@@ -115,7 +106,6 @@ interface Parts {
   readonly ringer: Ringer;
   readonly locks: LockNames;
   readonly look: Lookout;
-  readonly watch: DeathWatch;
   /** The server and the database. */
   readonly place: string;
 }
@@ -126,11 +116,12 @@ class MysqlStore implements Store {
   readonly #parts: Parts;
   /** The locks of the workers that were registered through this store. */
   readonly #lockNames = new Map<WorkerKey, string>();
-  #workedMs = -Infinity;
+  readonly #beginnings: WorkBeginnings;
   #isClosed = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#beginnings = new WorkBeginnings(parts.hall.monotonicMs);
   }
 
   now(): number {
@@ -147,7 +138,7 @@ class MysqlStore implements Store {
     const isMine = (worker: WorkerKey): boolean => this.#lockNames.has(worker);
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, isMine))) this.#tellOthers();
     if (outcomes.some((outcome, index) => leavesWork(operations[index], outcome, isMine))) this.#parts.look.expect();
-    if (outcomes.some((outcome) => outcome.status === "started" && outcome.owned)) this.#noteWork();
+    if (outcomes.some(givesWork)) this.#noteWork();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -182,11 +173,8 @@ class MysqlStore implements Store {
     });
   }
 
-  async pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
-    const found = await this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
-    // One that finds nobody at work is not followed by another one soon.
-    if (found.othersOwn || found.ownsAny) this.#parts.watch.notePulse();
-    return found;
+  pulse(options: Parameters<Store["pulse"]>[0]): Promise<Pulse> {
+    return this.#call((hall) => pulse(hall, this.#parts.live, options, this.#lockNames.get(options.worker)));
   }
 
   async retireWorker(worker: WorkerKey): Promise<void> {
@@ -200,14 +188,6 @@ class MysqlStore implements Store {
     for (const worker of gone) await this.#letGo(worker);
     if (freed.runs + freed.tasks > 0) this.#tellOthers();
     return freed;
-  }
-
-  /** For the workers of this process, unasked. */
-  async recoverForAll(): Promise<void> {
-    const [self] = this.#lockNames.keys();
-    if (self === undefined) return;
-    const { runs, tasks } = await this.recover(self);
-    if (runs + tasks > 0) this.#parts.hints.tellOwn();
   }
 
   async expireTasks(): Promise<number> {
@@ -308,7 +288,6 @@ class MysqlStore implements Store {
     this.#isClosed = true;
     const { hall, live, hints: heard, look, bell: bellHere, ringer: ringerHere } = this.#parts;
     look.close();
-    this.#parts.watch.close();
     bellHere.close();
     ringerHere.close();
     heard.close();
@@ -321,11 +300,8 @@ class MysqlStore implements Store {
     this.#noteWork();
   }
 
-  /** This process has work in hand. Others are told when it begins, and not of all of it: from then on they look whether it lives. */
   #noteWork(): void {
-    const nowMs = this.#parts.hall.monotonicMs();
-    if (nowMs - this.#workedMs > restMs) this.#parts.ringer.tellOthers();
-    this.#workedMs = nowMs;
+    if (this.#beginnings.note()) this.#parts.ringer.tellOthers();
   }
 
   #tellOthers(): void {

@@ -13,6 +13,7 @@ import {
 import { processMark } from "../../platform/process-mark.js";
 import type { Runtime } from "../../platform/runtime.js";
 import { newsOf, usualNewsOf } from "../../backend/makes-news.js";
+import { givesWork, WorkBeginnings } from "../../backend/work-beginnings.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { applyBatch, type Contention } from "./apply.js";
 import { databaseClock, type DatabaseClock } from "./clock.js";
@@ -145,9 +146,11 @@ class PostgresStore implements Store {
   readonly now: () => number;
   readonly #parts: Parts;
   readonly #contention: Contention = { untilMs: 0 };
+  readonly #beginnings: WorkBeginnings;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#beginnings = new WorkBeginnings(() => parts.runtime.monotonicMs());
     this.now = parts.clock.now;
   }
 
@@ -166,8 +169,14 @@ class PostgresStore implements Store {
     // What was foreseen is told of already.
     const untold = note === undefined ? made.about : made.about & ~usual.about;
     if (untold !== 0) hints.tellOthers(untold, made.pieces);
+    if (outcomes.some(givesWork)) this.#noteWork();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
+  }
+
+  #noteWork(): void {
+    const nothingToAskFor = 0;
+    if (this.#beginnings.note()) this.#parts.hints.tellOthers(nothingToAskFor);
   }
 
   /** The statements of a batch, each with a notification right behind it: also the last of several, which commits the last of the news. */
@@ -267,6 +276,7 @@ class PostgresStore implements Store {
     if (routes.length === 0) return { runs: [], nextDueAt: null };
     const rows = await reader.rows<unknown[]>(statements.claimRuns, [worker, formsOf(routes), Math.max(0, limit), suspects], "write");
     const runs = rows.filter((row) => row[1] !== null).map((row) => claimedRunOf(row.slice(1)));
+    if (runs.length > 0) this.#noteWork();
     return { runs, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
 
@@ -281,6 +291,7 @@ class PostgresStore implements Store {
     if (routes.length === 0) return { tasks: [], nextDueAt: null };
     const rows = await reader.rows<unknown[]>(statements.claimTasks, [worker, formsOf(routes), Math.max(0, limit)], "write");
     const tasks = rows.filter((row) => row[1] !== null).map((row) => claimedTaskOf(row.slice(1)));
+    if (tasks.length > 0) this.#noteWork();
     return { tasks, nextDueAt: (rows[0]?.[0] ?? null) as number | null };
   }
 
