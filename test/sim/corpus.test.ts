@@ -62,7 +62,7 @@ describe("the simulator", () => {
   });
 
   it("notices when a defence is missing", { timeout: 300_000 }, async () => {
-    const { code, summary, said } = await simulate("--mutants", "--seeds", "300");
+    const { code, summary, said } = await simulate("--mutants", "--seeds", "2000");
     expect(said).not.toContain("NOT CAUGHT");
     expect(summary["caught"]).toBe(summary["total"]);
     expect(summary["total"]).toBeGreaterThanOrEqual(27);
