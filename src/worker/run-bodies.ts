@@ -18,6 +18,8 @@ import type { TransactionResult } from "./transactions.js";
 export class RunBodies {
   /** When the next attempt of a step begins, in ms, by command number. */
   retryTimes = new DueTimes();
+  /** Has anything that the code waits for not been begun, because the worker is closing? */
+  hasWithheld = false;
   readonly #host: DriverHost;
   readonly #machine: RunMachine;
   readonly #streamsOf: (command: number) => StreamWriter;
@@ -62,6 +64,16 @@ export class RunBodies {
   /** Another process may have made these attempts; what is pending after a claim tells. */
   forgetRetries(): void {
     this.retryTimes = new DueTimes();
+  }
+
+  /** Starts bodies after the commit that asks for them. A worker that is closing begins nothing more: only what is announced, which is to have begun. */
+  startAll(commands: readonly BodyCommand[], arrivals: Arrival[]): void {
+    const { draining } = this.#host;
+    for (const command of commands) {
+      if (draining && this.#machine.pending.get(command.number)?.started !== true) this.hasWithheld = true;
+      else this.start(command, arrivals);
+    }
+    if (!draining) this.startDue(arrivals);
   }
 
   /** Starts the attempts whose time has come. */

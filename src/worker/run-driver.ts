@@ -232,7 +232,8 @@ export class RunDriver {
       if (this.#mailbox.isBehind) void this.#fetchMail();
       return;
     }
-    this.#commit(waits ? driving : { state: "idle", dueAt: this.#nextTime() });
+    // What was not begun here is due for others at once, as it is when a worker takes its leave; nothing else would ever make it so.
+    this.#commit(waits || this.#bodies.hasWithheld ? driving : { state: "idle", dueAt: this.#nextTime() });
   }
 
   #nextTime(): number | null {
@@ -346,17 +347,12 @@ export class RunDriver {
     this.#mailbox.notice(outcome.inboxCount);
     if (done.queuesTasks) host.onTasksQueued();
     if (!outcome.owned) return this.#finish(this.#idleUntil === undefined ? "parked" : "idle", leaseLost);
-    // A worker that is closing finishes what it has begun and begins nothing more.
-    if (host.draining)
-      return this.#bodies.size + this.#arrivals.length > 0 ? this.#host.schedule(this) : this.#finish("dropped", leaseLost);
-    if (this.#final === undefined) this.#startBodies(done);
-    this.#host.schedule(this);
+    if (this.#final === undefined) this.#bodies.startAll(done.bodies, this.#arrivals);
+    // A worker that is closing finishes what it has begun.
+    if (host.draining && this.#bodies.size + this.#arrivals.length === 0) return this.#finish("dropped", leaseLost);
+    host.schedule(this);
+    if (host.draining) return;
     if (this.#mailbox.isBehind) void this.#fetchMail();
-  }
-
-  #startBodies(done: Speculation): void {
-    for (const command of done.bodies) this.#bodies.start(command, this.#arrivals);
-    this.#bodies.startDue(this.#arrivals);
   }
 
   #commitFailed(error: unknown, next: Next | undefined, inboxSeen: number): void {

@@ -54,6 +54,48 @@ onEveryBackend("close", (lab) => {
     expect(ran).toEqual(["a", "b"]);
   });
 
+  it("lets nothing wait for ever that it did not begin, whatever ends last", async () => {
+    const [early, late] = [gate(), gate()];
+    const ran: string[] = [];
+    const wf = workflow("w", (ctx) => {
+      const chain = async (): Promise<string> => {
+        await ctx.step("first", async () => (ran.push("first"), await early.opened));
+        return ctx.step("second", () => (ran.push("second"), "second"));
+      };
+      return Promise.all([ctx.step("long", async () => (ran.push("long"), await late.opened, "long")), chain()]);
+    });
+    const engine = await lab.launch({ workflows: [wf] });
+    await engine.start(wf, undefined, { id: "1" });
+    await lab.time.until(() => ran.length === 2);
+    const closing = engine.close({ grace: "1 minute" });
+    early.open();
+    await lab.time.advance(1000);
+    late.open();
+    await lab.time.run(closing);
+    expect(ran).toEqual(["long", "first"]);
+    const next = await lab.launch({ workflows: [wf] });
+    expect(await lab.time.run(next.get("1").result())).toEqual(["long", "second"]);
+    expect(ran).toEqual(["long", "first", "second"]);
+  });
+
+  it("begins what must not be repeated if it is announced already", async () => {
+    let closing: Promise<void> | undefined;
+    const ran: string[] = [];
+    const wf = workflow("w", (ctx) =>
+      Promise.all([
+        ctx.step("close", () => void (closing = engine.close({ grace: "1 minute" }))),
+        ctx.step("charge", () => (ran.push("charge"), "charged"), { atMostOnce: true }),
+      ]),
+    );
+    const engine = await lab.launch({ workflows: [wf] });
+    await engine.start(wf, undefined, { id: "1" });
+    await lab.time.until(() => closing !== undefined);
+    await lab.time.run(closing ?? Promise.resolve());
+    const next = await lab.launch({ workflows: [wf] });
+    expect(await lab.time.run(next.get("1").result())).toEqual([undefined, "charged"]);
+    expect(ran).toEqual(["charge"]);
+  });
+
   it("aborts bodies after the grace time; they run again elsewhere, as the same attempt", async () => {
     const reasons: string[] = [];
     const attempts: number[] = [];

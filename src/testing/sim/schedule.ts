@@ -8,6 +8,7 @@ import { createMemoryState, type RunRow } from "../../backends/memory/state.js";
 import { isOpen } from "../../backend/records.js";
 import type { Store } from "../../backend/backend.js";
 import { jsonCodec } from "../../codec/json-codec.js";
+import { readEnvelope } from "../../core/events.js";
 import { drawConfig, type ScheduleConfig } from "./config.js";
 import { createFaults } from "./faults.js";
 import { findOrphans } from "./check-family.js";
@@ -232,7 +233,8 @@ async function feed(world: World): Promise<void> {
 
 /** What a run executes: its input, wherever that is by now. */
 function programOf({ state, codec }: World, row: RunRow): Program {
-  const line = state.histories.get(row.key)?.[0];
+  // A cancel that its chain had not taken comes before the start of a run that goes on with it.
+  const line = state.histories.get(row.key)?.find(({ event }) => readEnvelope(event).kind === "started");
   const waiting = state.inboxes.get(row.chain)?.rows.findLast((item) => item.kind === "start" && !item.consumed);
   const text = textOf((line ?? waiting)?.payload ?? null);
   return text === null ? [] : (codec.decode(text) as Program);
