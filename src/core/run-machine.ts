@@ -86,6 +86,11 @@ export class RunMachine {
     return this.#cancelError !== undefined;
   }
 
+  /** By an order to stop, and not only by a deadline that has passed? */
+  get wasToldToStop(): boolean {
+    return isPerdureError(this.#cancelError, "cancelled");
+  }
+
   /** The nondeterminism that was noticed outside of a turn, if any: such a run must be parked even though no event is there. */
   get divergence(): Divergence | undefined {
     return this.#divergence;
@@ -439,7 +444,8 @@ export class RunMachine {
   }
 
   #cancelAll(error: Error): void {
-    this.#cancelError ??= error;
+    // An order to stop that follows a deadline reaches nothing that the deadline has not, but the run must not go on as another one.
+    this.#cancelError = isPerdureError(error, "cancelled") ? error : (this.#cancelError ?? error);
     const reached = this.#root.cancel(error);
     this.#fireListeners(reached);
     this.#rejectAll(new Set(reached), error);
@@ -479,22 +485,16 @@ export class RunMachine {
     if (this.#divergence !== undefined) return { state: "diverged", divergence: this.#divergence };
     if (this.#outcome === undefined) return waiting;
     const { threw, value } = this.#outcome;
-    if (threw) return { state: this.#isCancellation(value) ? "cancelled" : "failed", error: value };
+    // Any other error is a failure, also after a cancel.
+    if (threw) return { state: this.wasToldToStop && isPerdureError(value, "cancelled") ? "cancelled" : "failed", error: value };
     // What was accepted is answered first.
     if (this.updates !== undefined && this.updates.busy > 0) return waiting;
-    if (this.#continuation !== undefined) {
-      const cancelled = this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled");
-      return cancelled ? { state: "cancelled", error: this.#cancelError } : { state: "continued", ...this.#continuation };
-    }
+    if (this.#continuation !== undefined)
+      return this.wasToldToStop ? { state: "cancelled", error: this.#cancelError } : { state: "continued", ...this.#continuation };
     try {
       return { state: "completed", result: this.#options.encode(value, `the result of workflow "${this.facts.name}"`) };
     } catch (error) {
       return { state: "failed", error };
     }
-  }
-
-  /** A run that was asked to stop and throws that request on has been cancelled; any other error is a failure, also after a cancel. */
-  #isCancellation(error: unknown): boolean {
-    return this.#cancelError !== undefined && isPerdureError(this.#cancelError, "cancelled") && isPerdureError(error, "cancelled");
   }
 }

@@ -122,7 +122,7 @@ function takeMail(sources: Sources, item: Mail): ChosenEvent | "leave" | "drop" 
       });
     }
     case "cancel":
-      if (machine.cancelRequested) return "drop";
+      if (machine.wasToldToStop) return "drop";
       return chosen({ kind: "cancel_requested", at, position: record.position, reason: decode(codec, item.text) as string | undefined });
     case "activity_completed":
     case "activity_failed":

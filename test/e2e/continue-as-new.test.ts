@@ -76,6 +76,24 @@ onEveryBackend("continue-as-new", (lab) => {
     await expect(lab.time.run(handle.result())).rejects.toMatchObject({ code: "cancelled" });
   });
 
+  it("does not lose one that comes after a deadline either", async () => {
+    const wf = workflow(
+      "w",
+      async (ctx: WorkflowContext<number>, n: number): Promise<number> => {
+        await ctx.shield((shielded) => shielded.receive(note));
+        return ctx.continueAsNew(n + 1);
+      },
+      { timeout: "1 minute" },
+    );
+    const engine = await lab.launch({ workflows: [wf] });
+    const handle = await engine.start(wf, 0, { id: "w" });
+    await lab.time.advance(90_000);
+    await handle.cancel("enough");
+    await lab.time.advance(1000);
+    await handle.send(note, "first");
+    await expect(lab.time.run(handle.result())).rejects.toMatchObject({ code: "cancelled" });
+  });
+
   it("leaves a handle of exactly one run where it is", async () => {
     const wf = workflow("w", async (ctx: WorkflowContext<number>, n: number): Promise<number> => {
       await ctx.receive(note);
