@@ -38,9 +38,10 @@ const retryMaxMs = 1000;
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
-  /** The sizes of the batches in flight, and of all of them together. */
-  #batches = 0;
+  /** How many members are in flight. */
   #inFlight = 0;
+  /** Those in flight. */
+  readonly #batches = new Set<{ readonly beganMs: number }>();
   /** Is a batch going to be begun when the event loop has come round? */
   #isPlanned = false;
   /** How many batches are being tried again. */
@@ -74,8 +75,15 @@ export class GroupCommit {
     this.#closed = true;
   }
 
+  /** Since when (monotonic) the oldest batch is in flight; Infinity if none is. */
+  get inFlightSinceMs(): number {
+    let oldestMs = Infinity;
+    for (const { beganMs } of this.#batches) oldestMs = Math.min(oldestMs, beganMs);
+    return oldestMs;
+  }
+
   get #isIdle(): boolean {
-    return !this.#isPlanned && this.#batches === 0;
+    return !this.#isPlanned && this.#batches.size === 0;
   }
 
   #plan(): void {
@@ -91,9 +99,9 @@ export class GroupCommit {
   }
 
   get #hasRoom(): boolean {
-    if (this.#batches === 0) return true;
+    if (this.#batches.size === 0) return true;
     const { max, operationsMin } = this.#options.store.concurrentApplies;
-    return this.#batches < max && this.#waiting.length >= operationsMin && this.#troubled === 0;
+    return this.#batches.size < max && this.#waiting.length >= operationsMin && this.#troubled === 0;
   }
 
   /** The members of the next batch: all that wait, unless there are so many that a part of them is better committed beside the others. */
@@ -108,10 +116,11 @@ export class GroupCommit {
   }
 
   async #begin(batch: readonly Member[]): Promise<void> {
-    this.#batches += 1;
+    const begun = { beganMs: this.#options.runtime.monotonicMs() };
+    this.#batches.add(begun);
     this.#inFlight += batch.length;
     await this.#commit(batch);
-    this.#batches -= 1;
+    this.#batches.delete(begun);
     this.#inFlight -= batch.length;
     this.#plan();
   }

@@ -15,7 +15,15 @@ const quietPulse: Pulse = {
 };
 
 /** A housekeeper whose store and worker hold what `world` says. */
-function open(world: { runs: number[]; tasks: number[]; known: Set<number>; running: Set<number>; driven?: number[] }) {
+function open(world: {
+  runs: number[];
+  tasks: number[];
+  known: Set<number>;
+  running: Set<number>;
+  driven?: number[];
+  worker?: number;
+  claimingSinceMs?: number;
+}) {
   const time = virtualTime();
   const released: { readonly runs: readonly number[]; readonly tasks: readonly number[] }[] = [];
   const withdrawn: number[] = [];
@@ -48,8 +56,9 @@ function open(world: { runs: number[]; tasks: number[]; known: Set<number>; runn
     store,
     runtime: time.runtime(),
     logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    worker: () => 1,
+    worker: () => world.worker ?? 1,
     knowsRun: (key) => world.known.has(key),
+    claimingSinceMs: () => world.claimingSinceMs ?? Infinity,
     drivenRuns: () => world.driven ?? [],
     onLost: (key) => lost.push(key),
     runningTasks: () => world.running,
@@ -98,6 +107,28 @@ it("leaves alone a claim whose answer is merely on its way", async () => {
   world.known.add(1);
   await pulse(5);
   expect(released).toEqual([]);
+});
+
+it("leaves it alone for as long as the answer is on its way, and not for what was asked later", async () => {
+  const world: Parameters<typeof open>[0] = { runs: [1], tasks: [7], known: new Set(), running: new Set() };
+  const { time, pulse, released } = open(world);
+  world.claimingSinceMs = time.runtime().monotonicMs();
+  await pulse(5);
+  expect(released).toEqual([]);
+  world.claimingSinceMs = time.runtime().monotonicMs();
+  await pulse(1);
+  expect(released).toEqual([{ runs: [1], tasks: [7] }]);
+});
+
+it("counts anew under another lease", async () => {
+  const world: Parameters<typeof open>[0] = { runs: [], tasks: [7], known: new Set(), running: new Set() };
+  const { pulse, released } = open(world);
+  await pulse(1);
+  world.worker = 2;
+  await pulse(1);
+  expect(released).toEqual([]);
+  await pulse(1);
+  expect(released).toEqual([{ runs: [], tasks: [7] }]);
 });
 
 it("aborts the bodies of tasks that were withdrawn", async () => {

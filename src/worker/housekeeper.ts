@@ -9,6 +9,8 @@ export interface HousekeeperOptions {
   readonly logger: Logger;
   readonly worker: () => WorkerKey | undefined;
   readonly knowsRun: (key: RunKey) => boolean;
+  /** Since when (monotonic) the oldest call that may claim something is under way; Infinity if none is. */
+  readonly claimingSinceMs: () => number;
   /** Those that are driven here. */
   readonly drivenRuns: () => Iterable<RunKey>;
   /** A run that is driven here is not this worker's any more: it was ended by force, or somebody has taken it. */
@@ -36,13 +38,20 @@ interface Owned {
   readonly tasks: readonly TaskKey[];
 }
 
+/** What this worker owns and does not know of: since when, at the latest. */
+interface Strays {
+  readonly worker: WorkerKey | undefined;
+  readonly runs: ReadonlyMap<RunKey, number>;
+  readonly tasks: ReadonlyMap<TaskKey, number>;
+}
+
 /** What a worker does now and then beside its work: looks for dead peers, and for what hints and lost answers left behind. */
 export class Housekeeper {
   readonly #options: HousekeeperOptions;
   #hintTimer: TimerHandle | undefined;
   /** Runs that were driven here, and not owned, when it was last looked. */
   #missing: ReadonlySet<RunKey> = new Set();
-  #strays: { readonly runs: ReadonlySet<RunKey>; readonly tasks: ReadonlySet<TaskKey> } = { runs: new Set(), tasks: new Set() };
+  #strays: Strays = { worker: undefined, runs: new Map(), tasks: new Map() };
   #inspectedAtMs = -Infinity;
   #tidiedAtMs = -Infinity;
   /** What a pulse has asked for and is under way. */
@@ -129,7 +138,7 @@ export class Housekeeper {
 
   /** The same, and gives back what was claimed by a call whose answer was lost. */
   async #tidy(): Promise<void> {
-    const { store, runtime, knowsRun, runningTasks, drivenRuns, onLost } = this.#options;
+    const { store, runtime, knowsRun, claimingSinceMs, runningTasks, drivenRuns, onLost } = this.#options;
     const driven = [...drivenRuns()];
     this.#tidiedAtMs = runtime.monotonicMs();
     const owned = await this.#inspect();
@@ -140,14 +149,25 @@ export class Housekeeper {
     for (const key of missing) if (this.#missing.has(key)) onLost(key);
     this.#missing = new Set(missing);
     const running = new Set(runningTasks());
-    const strayRuns = owned.runs.filter((key) => !knowsRun(key));
-    const strayTasks = owned.tasks.filter((key) => !running.has(key));
-    // Seen at two rounds in a row: a claim whose answer is merely on its way is not a stray.
-    const lost = {
-      runs: strayRuns.filter((key) => this.#strays.runs.has(key)),
-      tasks: strayTasks.filter((key) => this.#strays.tasks.has(key)),
+    const now = runtime.monotonicMs();
+    const known = this.#strays.worker === owned.worker ? this.#strays : undefined;
+    const sinceWhen = (keys: readonly number[], since: ReadonlyMap<number, number> | undefined): ReadonlyMap<number, number> =>
+      new Map(keys.map((key) => [key, since?.get(key) ?? now]));
+    this.#strays = {
+      worker: owned.worker,
+      runs: sinceWhen(
+        owned.runs.filter((key) => !knowsRun(key)),
+        known?.runs,
+      ),
+      tasks: sinceWhen(
+        owned.tasks.filter((key) => !running.has(key)),
+        known?.tasks,
+      ),
     };
-    this.#strays = { runs: new Set(strayRuns), tasks: new Set(strayTasks) };
+    // Seen at two rounds, and since before any call began that has not been answered: what a claim has taken whose answer is merely on its way is no stray.
+    const untilMs = Math.min(now, claimingSinceMs());
+    const lostOf = (since: ReadonlyMap<number, number>): number[] => [...since].flatMap(([key, ms]) => (ms < untilMs ? [key] : []));
+    const lost = { runs: lostOf(this.#strays.runs), tasks: lostOf(this.#strays.tasks) };
     if (lost.runs.length + lost.tasks.length > 0) await store.release({ worker: owned.worker, ...lost });
   }
 

@@ -277,7 +277,7 @@ describe("a deadline and a cancel", () => {
     expect((await handle.history()).map(({ kind }) => kind)).toEqual(["started", "cancel_requested", "run_cancelled"]);
   });
 
-  it("the other way round: the run has failed for its deadline, and takes the cancel without a second event", async () => {
+  it("the other way round: the cancel is recorded, so that the run does not go on as another one; it fails for its deadline all the same", async () => {
     const [cleanup, slow] = [
       gate(),
       workflow("slow", async (ctx) => {
@@ -294,6 +294,12 @@ describe("a deadline and a cancel", () => {
     await handle.cancel();
     cleanup.open();
     await expect(time.run(handle.result())).rejects.toMatchObject({ code: "run_failed", cause: { code: "timeout" } });
-    expect((await handle.history()).map(({ kind }) => kind)).toEqual(["started", "deadline_passed", "operation_completed", "run_failed"]);
+    expect((await handle.history()).map(({ kind }) => kind)).toEqual([
+      "started",
+      "deadline_passed",
+      "cancel_requested",
+      "operation_completed",
+      "run_failed",
+    ]);
   });
 });

@@ -17,11 +17,17 @@ export class Poller {
   #timer: TimerHandle | undefined;
   #wakeAtMs = Infinity;
   #polling = false;
+  #pollingSinceMs = Infinity;
   #again = false;
   #stopped = true;
 
   constructor(options: PollerOptions) {
     this.#options = options;
+  }
+
+  /** Since when (monotonic) a poll is in progress; Infinity if none is. */
+  get pollingSinceMs(): number {
+    return this.#pollingSinceMs;
   }
 
   start(): void {
@@ -82,7 +88,9 @@ export class Poller {
     let dueInMs: number | null;
     do {
       this.#again = false;
+      this.#pollingSinceMs = runtime.monotonicMs();
       dueInMs = await poll();
+      this.#pollingSinceMs = Infinity;
     } while ((this.#again || dueInMs === 0) && !this.#stopped);
     this.#polling = false;
     const idleMs = intervalMs * (1 - runtime.random() * 0.2);

@@ -172,6 +172,7 @@ export class Worker implements DriverHost, LocalWorker {
       logger,
       worker: () => this.#lease.worker,
       knowsRun: (key) => this.#drivers.has(key) || this.#intake.isLoading(key),
+      claimingSinceMs: () => Math.min(this.#runs.pollingSinceMs, this.#tasks.pollingSinceMs, this.commits.inFlightSinceMs),
       drivenRuns: () => this.#drivers.keys(),
       onLost: (key) => this.drop(key),
       runningTasks: () => this.#taskRunner.running.keys(),
