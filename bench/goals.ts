@@ -18,7 +18,7 @@ const everyone: Limits = { rejected: ["exactly", 0], failed: ["exactly", 0], lef
 const limits: Readonly<Record<string, Partial<Record<BackendName, Limits>>>> = {
   W1: {
     sqlite: { c1P50Ms: ["at most", 0.8], workflowsPerSec: ["at least", 25_000] },
-    postgres: { c1P50Ms: ["at most", 1.2], workflowsPerSec: ["at least", 12_000] },
+    postgres: { c1P50Ms: ["at most", 1.2], workflowsPerSec: ["at least", 12_000], acrossC1P50Ms: ["at most", 4] },
   },
   W2: {
     sqlite: {

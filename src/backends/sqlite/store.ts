@@ -11,6 +11,7 @@ import {
 import type { Runtime } from "../../platform/runtime.js";
 import { assertWellFormed } from "../../backend/well-formed.js";
 import { makesNews } from "../../backend/makes-news.js";
+import { givesWork, WorkBeginnings } from "../../backend/work-beginnings.js";
 import { applyAll } from "./apply.js";
 import { claimRuns, claimTasks, hasDueRuns, hasDueTasks, nextRunDueAt, nextTaskDueAt, reclaimRun, retryParked } from "./claims.js";
 import { Database } from "./database.js";
@@ -53,6 +54,7 @@ export class SqliteStore implements Store {
   readonly #database: Database;
   readonly #liveness: Liveness;
   readonly #hints: Wake;
+  readonly #beginnings: WorkBeginnings;
   /** The workers that were registered through this store. */
   readonly #workerIds = new Map<WorkerKey, string>();
 
@@ -62,6 +64,11 @@ export class SqliteStore implements Store {
     this.#database = database;
     this.#liveness = live;
     this.#hints = hints;
+    this.#beginnings = new WorkBeginnings(() => runtime.monotonicMs());
+  }
+
+  #noteWork(): void {
+    if (this.#beginnings.note()) this.#hints.touch();
   }
 
   /** What an application's own connection must be to. */
@@ -76,6 +83,7 @@ export class SqliteStore implements Store {
     const outcomes = operations.length === 0 ? [] : await this.#database.write((work) => applyAll(work, operations));
     if (outcomes.some((outcome, index) => makesNews(operations[index], outcome, (worker) => this.#workerIds.has(worker))))
       this.#hints.touch();
+    if (outcomes.some(givesWork)) this.#noteWork();
     // They stand in the order of their operations, which is all that the mapped type says.
     return outcomes as never;
   }
@@ -174,6 +182,7 @@ export class SqliteStore implements Store {
     const isDue = await this.#database.read((tables, now) => hasDueRuns(tables, options, now));
     const runs = isDue ? await this.#database.write((work) => claimRuns(work, options), relaxed) : [];
     const nextDueAt = await this.#database.read((tables, now) => nextRunDueAt(tables, options.routes, now));
+    if (runs.length > 0) this.#noteWork();
     return { runs, nextDueAt };
   }
 
@@ -185,6 +194,7 @@ export class SqliteStore implements Store {
     const isDue = await this.#database.read((tables, now) => hasDueTasks(tables, options, now));
     const tasks = isDue ? await this.#database.write((work) => claimTasks(work, options), relaxed) : [];
     const nextDueAt = await this.#database.read((tables, now) => nextTaskDueAt(tables, options.routes, now));
+    if (tasks.length > 0) this.#noteWork();
     return { tasks, nextDueAt };
   }
 
