@@ -64,7 +64,8 @@ const costs: Readonly<Record<string, readonly [writes: string, code: Code, meanw
   "an at-most-once step": ["start turn turn", (ctx) => ctx.step("a", () => 1, { atMostOnce: true })],
   "an activity, beside its claim": ["start finish_task turn", (ctx) => ctx.activity(work, 1)],
   "a local activity": ["start turn", (ctx) => ctx.activity(work, 1, { local: true })],
-  "a sleep, beside the claim when it is over": ["start turn", (ctx) => ctx.sleep(5)],
+  // Long enough that it is not over while the start is being made, however busy the machine is.
+  "a sleep, beside the claim when it is over": ["start turn", (ctx) => ctx.sleep(300)],
   "a message": ["start send turn", (ctx) => ctx.receive(go), sendGo],
   "a message to another run": ["start send turn", (ctx) => ctx.get(ctx.info.id).send(go, 1)],
   "what is only noted": [
