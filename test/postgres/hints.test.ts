@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { postgres } from "perdure/postgres";
 import type { Hint, Store } from "perdure/backend";
 import { systemRuntime } from "../../src/platform/runtime.js";
-import { hourMs, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
+import { driving, effectsOf, hourMs, lineOf, sampleRun, startOf } from "../../src/testing/conformance/samples.js";
 import { postgresServer } from "../support/postgres.js";
 
 const server = postgresServer({ isOwn: true });
@@ -64,6 +64,29 @@ test("a process that is alone tells nobody, until another one comes", async () =
   } finally {
     await witness.end();
     for (const store of stores) await store.close().catch(() => undefined);
+  }
+});
+
+test("who takes work in hand after a rest says so, once, and has nobody look for any", async () => {
+  const schema = server.schema();
+  const [one, other] = [await openStore(schema), await openStore(schema)];
+  try {
+    const { worker } = await one.registerWorker({ workerId: "one", leaseMs: hourMs });
+    const heard: Hint[] = [];
+    other.onHint((hint) => heard.push(hint));
+    const begin = (workflowId: string): Promise<unknown> =>
+      one.apply([startOf(sampleRun({ workflowId }), { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) } })]);
+    await begin("first");
+    await expect.poll(() => heard.length, { timeout: 5000 }).toBe(1);
+    expect(Object.values(heard[0] ?? {})).toEqual([false, false, false, false, false]);
+    await begin("second");
+    // Of something else all hear, and of nothing before it.
+    await one.apply([startOf(sampleRun({ workflowId: "for others" }))]);
+    await expect.poll(() => heard.length, { timeout: 5000 }).toBe(2);
+    expect(heard[1]?.runs).toBe(true);
+  } finally {
+    await one.close();
+    await other.close();
   }
 });
 
