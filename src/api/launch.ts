@@ -29,7 +29,7 @@ const settingDefaults = {
   activities: 100,
   warmRuns: 1000,
   leaseMs: 10_000,
-  pulseMs: 1450,
+  pulseMs: 1600,
   graceMs: 10_000,
   resultPollMs: 1000,
   watchPollMs: 500,

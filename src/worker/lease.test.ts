@@ -81,7 +81,7 @@ describe("a lease", () => {
   it("that the store refuses is lost, and another is taken under a new key", async () => {
     const { time, lease, said } = open({ renew: () => Promise.resolve(false) });
     await lease.start();
-    await time.advance(0.45 * leaseMs);
+    await time.advance(0.6 * leaseMs);
     expect(said.slice(0, 2)).toEqual(["renew", "lost"]);
     expect(said).toEqual(["renew", "lost", "new 2"]);
     expect(lease.worker).toBe(2);

@@ -21,7 +21,7 @@ export interface LeaseOptions {
 /** The part of a lease in which the worker no longer trusts it. */
 const marginPart = 0.2;
 /** The part after which it is renewed: at one of the next beats, so that there are several before the trust ends. */
-const renewPart = 0.3;
+const renewPart = 0.35;
 /** A beat takes no more than this part of a lease. */
 const beatPart = 1 / 6;
 /** So much more often it is asked while others hold something that would have to be taken over, or this worker something that may have been cancelled. */
