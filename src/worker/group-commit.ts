@@ -38,10 +38,8 @@ const retryMaxMs = 1000;
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
-  /** How many members are in flight. */
-  #inFlight = 0;
   /** Those in flight. */
-  readonly #batches = new Set<{ readonly beganMs: number }>();
+  readonly #batches = new Set<{ readonly beganMs: number; readonly size: number }>();
   /** Is a batch going to be begun when the event loop has come round? */
   #isPlanned = false;
   /** How many batches are being tried again. */
@@ -108,7 +106,9 @@ export class GroupCommit {
   #take(): readonly Member[] {
     const waiting = this.#waiting;
     const { max, operationsMin } = this.#options.store.concurrentApplies;
-    const share = Math.max(operationsMin, Math.ceil((waiting.length + this.#inFlight) / max));
+    let members = waiting.length;
+    for (const batch of this.#batches) members += batch.size;
+    const share = Math.max(operationsMin, Math.ceil(members / max));
     const size = batchSize(waiting, share);
     if (size < waiting.length) return waiting.splice(0, size);
     this.#waiting = [];
@@ -116,12 +116,10 @@ export class GroupCommit {
   }
 
   async #begin(batch: readonly Member[]): Promise<void> {
-    const begun = { beganMs: this.#options.runtime.monotonicMs() };
+    const begun = { beganMs: this.#options.runtime.monotonicMs(), size: batch.length };
     this.#batches.add(begun);
-    this.#inFlight += batch.length;
     await this.#commit(batch);
     this.#batches.delete(begun);
-    this.#inFlight -= batch.length;
     this.#plan();
   }
 

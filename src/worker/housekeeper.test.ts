@@ -1,18 +1,8 @@
 import { expect, it } from "vitest";
 import { virtualTime } from "../../test/support/virtual-time.js";
-import type { Store } from "../backend/backend.js";
-import type { Pulse } from "../backend/backend.js";
+import type { Pulse, Store } from "../backend/backend.js";
+import { quietPulse } from "../testing/conformance/samples.js";
 import { Housekeeper } from "./housekeeper.js";
-
-const quietPulse: Pulse = {
-  isAlive: true,
-  ownsAny: false,
-  othersOwn: false,
-  nextRunDueAt: null,
-  nextTaskDueAt: null,
-  hasCasualties: false,
-  hasExpired: false,
-};
 
 /** A housekeeper whose store and worker hold what `world` says. */
 function open(world: {

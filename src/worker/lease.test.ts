@@ -3,18 +3,10 @@ import { virtualTime } from "../../test/support/virtual-time.js";
 import type { Pulse, Store } from "../backend/backend.js";
 import { StoreFailure } from "../backend/failures.js";
 import type { Runtime } from "../platform/runtime.js";
+import { quietPulse } from "../testing/conformance/samples.js";
 import { Lease } from "./lease.js";
 
 const leaseMs = 10_000;
-const quiet: Pulse = {
-  isAlive: true,
-  ownsAny: false,
-  othersOwn: false,
-  nextRunDueAt: null,
-  nextTaskDueAt: null,
-  hasCasualties: false,
-  hasExpired: false,
-};
 
 /** A lease over a store that grants what `grants` says. */
 function open(grants: { renew: () => Promise<boolean>; now?: () => number; leaseMs?: number; world?: { readonly othersOwn: boolean } }) {
@@ -28,7 +20,7 @@ function open(grants: { renew: () => Promise<boolean>; now?: () => number; lease
     registerWorker: () => Promise.resolve({ worker: ++registered }),
     pulse: async ({ leaseMs: asked }: { readonly leaseMs: number | null }) => {
       if (asked !== null) said.push("renew");
-      return { ...quiet, ...grants.world, isAlive: asked === null || (await grants.renew()) };
+      return { ...quietPulse, ...grants.world, isAlive: asked === null || (await grants.renew()) };
     },
   } as unknown as Store;
   const lease = new Lease({

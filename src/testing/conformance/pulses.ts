@@ -1,24 +1,15 @@
 import assert from "node:assert/strict";
 import type { Pulse, WorkerKey } from "../../backend/index.js";
 import type { Checks, Lab } from "./lab.js";
-import { completed, finishOf, hourMs, idle, taskOf, turnOf } from "./samples.js";
+import { completed, finishOf, hourMs, idle, quietPulse, taskOf, turnOf } from "./samples.js";
 
 const routes = { runRoutes: ["order"], taskRoutes: ["charge"] };
 const pulseOf = (lab: Lab, worker: WorkerKey, leaseMs: number | null = null): Promise<Pulse> =>
   lab.store.pulse({ worker, leaseMs, ...routes });
-const quiet: Pulse = {
-  isAlive: true,
-  ownsAny: false,
-  othersOwn: false,
-  nextRunDueAt: null,
-  nextTaskDueAt: null,
-  hasCasualties: false,
-  hasExpired: false,
-};
 
 export const pulses: Checks = {
   async "there is nothing to do in an empty store"(lab) {
-    assert.deepEqual(await pulseOf(lab, await lab.worker()), quiet);
+    assert.deepEqual(await pulseOf(lab, await lab.worker()), quietPulse);
   },
 
   async "without a length it looks at the lease and prolongs nothing"(lab) {
@@ -35,9 +26,9 @@ export const pulses: Checks = {
     const dueAt = lab.store.now() + hourMs;
     await lab.drive(worker, {}, { next: idle(dueAt + 5) });
     await lab.drive(worker, {}, { next: idle(dueAt), tasks: [taskOf(1, { dueAt: dueAt + 7 }), taskOf(2, { dueAt: dueAt + 9 })] });
-    assert.deepEqual(await pulseOf(lab, other), { ...quiet, nextRunDueAt: dueAt, nextTaskDueAt: dueAt + 7 });
+    assert.deepEqual(await pulseOf(lab, other), { ...quietPulse, nextRunDueAt: dueAt, nextTaskDueAt: dueAt + 7 });
     await lab.drive(worker, {}, { next: idle(1), tasks: [taskOf(1, { dueAt: 2 })] });
-    assert.deepEqual(await pulseOf(lab, other), { ...quiet, nextRunDueAt: 1, nextTaskDueAt: 2 });
+    assert.deepEqual(await pulseOf(lab, other), { ...quietPulse, nextRunDueAt: 1, nextTaskDueAt: 2 });
   },
 
   async "it looks at the routes it is asked for only, and not at what is owned or over"(lab) {
@@ -45,9 +36,9 @@ export const pulses: Checks = {
     await lab.drive(worker, { name: "another" }, { next: idle(1), tasks: [taskOf(1, { route: "pack" })] });
     await lab.drive(worker);
     await lab.drive(worker, {}, { next: completed });
-    assert.deepEqual(await pulseOf(lab, other), { ...quiet, othersOwn: true });
+    assert.deepEqual(await pulseOf(lab, other), { ...quietPulse, othersOwn: true });
     const nothing = await lab.store.pulse({ worker: other, leaseMs: null, runRoutes: [], taskRoutes: [] });
-    assert.deepEqual(nothing, { ...quiet, othersOwn: true });
+    assert.deepEqual(nothing, { ...quietPulse, othersOwn: true });
   },
 
   async "a run that ended its processes is due as any other"(lab) {

@@ -11,6 +11,7 @@ import type {
   NextState,
   ParkReason,
   Payload,
+  Pulse,
   RunKey,
   SendOperation,
   StartOperation,
@@ -22,6 +23,17 @@ import type {
 import { noEffects } from "../../backend/no-effects.js";
 
 export const hourMs = 3_600_000;
+
+/** What a worker is told while there is nothing to do. */
+export const quietPulse: Pulse = {
+  isAlive: true,
+  ownsAny: false,
+  othersOwn: false,
+  nextRunDueAt: null,
+  nextTaskDueAt: null,
+  hasCasualties: false,
+  hasExpired: false,
+};
 
 export function sampleRun(overrides: Partial<NewRun> & { readonly workflowId: string }): NewRun {
   return {
