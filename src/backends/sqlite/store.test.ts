@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -119,6 +119,22 @@ describe("a SQLite store", () => {
     await store.retireWorker(worker);
     const next = await store.registerWorker({ workerId: "b", leaseMs: 60_000 });
     expect(next.worker).toBeGreaterThan(worker);
+  });
+
+  it("tells other processes when it takes work in hand after a rest, and not of all of it", async () => {
+    const store = await open();
+    const { worker } = await store.registerWorker({ workerId: "w", leaseMs: 10_000 });
+    const touchedMs = (): number => statSync(`${path}-wake`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    const begin = (workflowId: string): Promise<unknown> =>
+      store.apply([startOf(sampleRun({ workflowId }), { eager: { worker, effects: effectsOf(driving, { events: [lineOf(1)] }) } })]);
+    const before = touchedMs();
+    await begin("first");
+    const told = touchedMs();
+    expect(told).toBeGreaterThan(before);
+    // Longer than one touch keeps others waiting.
+    await new Promise<void>((resolve) => void runtime.setTimer(resolve, 100, { keepAlive: true }));
+    await begin("second");
+    expect(touchedMs()).toBe(told);
   });
 
   it("writes nothing for a start that finds its run", async () => {
